@@ -1,0 +1,578 @@
+/* json.c - core.json: RFC 8259 and nothing more, straight into Lua values and back.
+ *
+ * Every id must be exact, so an integer that fits 64 bits is a Lua integer and a larger one is
+ * its decimal string; what has a fraction or an exponent is a float.  Doubtful text is refused
+ * with the byte (counted from 1) where it goes wrong, a repeated key too: readers that each pick
+ * a different one of the two are how checks get bypassed.  null is a light userdata, since a nil
+ * would vanish from its table.  Decoded arrays carry the metatable of json.list, so that an
+ * empty one is written as [] again.
+ */
+#include "json.h"
+
+#include "loop.h"
+#include "utf8.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LIST "core.json.list"
+#define DEPTH 64
+#define DEPTH_MAX 1000 /* C recurses once for each level */
+
+struct reader {
+	lua_State *L;
+	const char *at, *end;
+	int depth; /* levels that may still be opened */
+	const char *wrong; /* what is wrong at `at` */
+};
+
+struct writer {
+	lua_State *L;
+	char *s; /* memory of the userdata at index `box` */
+	size_t n, size;
+	int box, depth;
+};
+
+struct key {
+	const char *s; /* borrowed from the table */
+	size_t n;
+};
+
+static bool read_value(struct reader *r);
+static void write_value(struct writer *w);
+
+static bool refuse(struct reader *r, const char *at, const char *wrong)
+{
+	r->at = at;
+	r->wrong = wrong;
+	return false;
+}
+
+static int peek(const struct reader *r)
+{
+	return r->at < r->end ? (unsigned char)*r->at : -1;
+}
+
+static int skip_space(struct reader *r)
+{
+	while (r->at < r->end && memchr(" \t\n\r", *r->at, 4))
+		r->at++;
+	return peek(r);
+}
+
+static bool hex4(const char *p, const char *end, uint32_t *value)
+{
+	*value = 0;
+	if (end - p < 4)
+		return false;
+	for (int i = 0; i < 4; i++) {
+		char c = p[i];
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+		            : c >= 'a' && c <= 'f' ? c - 'a' + 10
+		            : c >= 'A' && c <= 'F' ? c - 'A' + 10
+		                                   : -1;
+
+		if (digit < 0)
+			return false;
+		*value = *value << 4 | (uint32_t)digit;
+	}
+	return true;
+}
+
+/* The bytes of the escape at p, whose character goes to *point; 0 when it is bad. */
+static size_t read_escape(const char *p, const char *end, uint32_t *point)
+{
+	static const char letters[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+	uint32_t low;
+
+	if (end - p < 2)
+		return 0;
+	if (p[1] != 'u') {
+		const char *found = memchr(letters, p[1], sizeof letters - 1);
+
+		if (found)
+			*point = (uint32_t)values[found - letters];
+		return found ? 2 : 0;
+	}
+	if (!hex4(p + 2, end, point))
+		return 0;
+	if (*point < 0xd800 || *point > 0xdfff)
+		return 6;
+	if (*point > 0xdbff || end - p < 12 || p[6] != '\\' || p[7] != 'u' ||
+	    !hex4(p + 8, end, &low) || low < 0xdc00 || low > 0xdfff)
+		return 0;
+	*point = 0x10000 + ((*point - 0xd800) << 10) + (low - 0xdc00);
+	return 12;
+}
+
+/* Find the closing quote; all before it is checked, so that the copy cannot fail. */
+static const char *check_string(struct reader *r, bool *escaped)
+{
+	const char *p = r->at + 1;
+	uint32_t point;
+
+	*escaped = false;
+	while (p < r->end && *p != '"') {
+		bool escape = *p == '\\';
+		size_t n = escape ? read_escape(p, r->end, &point)
+		                  : utf8_decode(p, (size_t)(r->end - p), &point);
+
+		if ((unsigned char)*p < 0x20)
+			return refuse(r, p, "a bare control character"), NULL;
+		if (n == 0)
+			return refuse(r, p, escape ? "a bad escape" : "invalid UTF-8"), NULL;
+		*escaped = *escaped || escape;
+		p += n;
+	}
+	if (p == r->end)
+		return refuse(r, p, "the text ends inside a string"), NULL;
+	return p;
+}
+
+static void push_unescaped(lua_State *L, const char *p, const char *end)
+{
+	luaL_Buffer b;
+	uint32_t point;
+	char *out = luaL_buffinitsize(L, &b, (size_t)(end - p));
+	size_t n = 0;
+
+	while (p < end) {
+		if (*p != '\\') {
+			out[n++] = *p++;
+			continue;
+		}
+		p += read_escape(p, end, &point);
+		n += utf8_encode(point, out + n);
+	}
+	luaL_pushresultsize(&b, n);
+}
+
+static bool read_string(struct reader *r)
+{
+	bool escaped;
+	const char *first = r->at + 1, *quote = check_string(r, &escaped);
+
+	if (!quote)
+		return false;
+	if (escaped)
+		push_unescaped(r->L, first, quote);
+	else
+		lua_pushlstring(r->L, first, (size_t)(quote - first));
+	r->at = quote + 1;
+	return true;
+}
+
+static void push_integer(lua_State *L, const char *s, size_t n)
+{
+	bool negative = *s == '-';
+	lua_Unsigned most = (lua_Unsigned)LUA_MAXINTEGER + negative, value = 0;
+
+	for (size_t i = negative; i < n; i++) {
+		lua_Unsigned digit = (lua_Unsigned)(s[i] - '0');
+
+		if (value > (most - digit) / 10) {
+			lua_pushlstring(L, s, n);
+			return;
+		}
+		value = value * 10 + digit;
+	}
+	lua_pushinteger(L, (lua_Integer)(negative ? 0 - value : value));
+}
+
+/* Skip digits; false when there is none. */
+static bool skip_digits(const char **p, const char *end)
+{
+	const char *first = *p;
+
+	while (*p < end && **p >= '0' && **p <= '9')
+		(*p)++;
+	return *p > first;
+}
+
+static bool read_number(struct reader *r)
+{
+	const char *p = r->at, *whole = p + (*p == '-');
+	bool integer = true;
+
+	p = whole;
+	if (!skip_digits(&p, r->end) || (*whole == '0' && p - whole > 1))
+		return refuse(r, r->at, "a malformed number");
+	if (p < r->end && *p == '.') {
+		integer = false;
+		p++;
+		if (!skip_digits(&p, r->end))
+			return refuse(r, r->at, "a malformed number");
+	}
+	if (p < r->end && (*p == 'e' || *p == 'E')) {
+		integer = false;
+		p++;
+		if (p < r->end && (*p == '+' || *p == '-'))
+			p++;
+		if (!skip_digits(&p, r->end))
+			return refuse(r, r->at, "a malformed number");
+	}
+	if (integer) {
+		push_integer(r->L, r->at, (size_t)(p - r->at));
+	} else {
+		/* the copy ends in a NUL, as strtod needs it */
+		const char *copy = lua_pushlstring(r->L, r->at, (size_t)(p - r->at));
+		double value = strtod(copy, NULL);
+
+		lua_pop(r->L, 1);
+		if (isinf(value))
+			return refuse(r, r->at, "a number too large for a float");
+		lua_pushnumber(r->L, value);
+	}
+	r->at = p;
+	return true;
+}
+
+static bool read_word(struct reader *r, const char *word)
+{
+	size_t n = strlen(word);
+
+	if ((size_t)(r->end - r->at) < n || memcmp(r->at, word, n) != 0)
+		return refuse(r, r->at, "not a value");
+	if (*word == 'n')
+		lua_pushlightuserdata(r->L, NULL);
+	else
+		lua_pushboolean(r->L, *word == 't');
+	r->at += n;
+	return true;
+}
+
+static bool read_list(struct reader *r)
+{
+	lua_newtable(r->L);
+	luaL_setmetatable(r->L, LIST);
+	r->at++;
+	if (skip_space(r) == ']') {
+		r->at++;
+		return true;
+	}
+	for (lua_Integer i = 1;; i++) {
+		if (!read_value(r))
+			return false;
+		lua_rawseti(r->L, -2, i);
+		int c = skip_space(r);
+		if (c != ',' && c != ']')
+			return refuse(r, r->at, "expected , or ]");
+		r->at++;
+		if (c == ']')
+			return true;
+	}
+}
+
+static bool read_pair(struct reader *r)
+{
+	const char *key = r->at;
+
+	if (skip_space(r) != '"')
+		return refuse(r, r->at, "expected a key in quotes");
+	key = r->at;
+	if (!read_string(r))
+		return false;
+	lua_pushvalue(r->L, -1);
+	if (lua_rawget(r->L, -3) != LUA_TNIL)
+		return refuse(r, key, "a key that was there before");
+	lua_pop(r->L, 1);
+	if (skip_space(r) != ':')
+		return refuse(r, r->at, "expected :");
+	r->at++;
+	if (!read_value(r))
+		return false;
+	lua_rawset(r->L, -3);
+	return true;
+}
+
+static bool read_object(struct reader *r)
+{
+	lua_newtable(r->L);
+	r->at++;
+	if (skip_space(r) == '}') {
+		r->at++;
+		return true;
+	}
+	for (;;) {
+		if (!read_pair(r))
+			return false;
+		int c = skip_space(r);
+		if (c != ',' && c != '}')
+			return refuse(r, r->at, "expected , or }");
+		r->at++;
+		if (c == '}')
+			return true;
+	}
+}
+
+static bool read_value(struct reader *r)
+{
+	int c = skip_space(r);
+	bool ok;
+
+	switch (c) {
+	case -1:
+		return refuse(r, r->at, "the text ends too early");
+	case '"':
+		return read_string(r);
+	case 't':
+		return read_word(r, "true");
+	case 'f':
+		return read_word(r, "false");
+	case 'n':
+		return read_word(r, "null");
+	case '[':
+	case '{':
+		if (r->depth == 0 || !lua_checkstack(r->L, 8))
+			return refuse(r, r->at, "nested too deep");
+		r->depth--;
+		ok = c == '[' ? read_list(r) : read_object(r);
+		r->depth++;
+		return ok;
+	default:
+		if (c == '-' || (c >= '0' && c <= '9'))
+			return read_number(r);
+		return refuse(r, r->at, "not a value");
+	}
+}
+
+static bool decode(lua_State *L, const char *text, size_t n, int depth)
+{
+	struct reader r = { .L = L, .at = text, .end = text + n, .depth = depth };
+	int top = lua_gettop(L);
+
+	luaL_checkstack(L, 8, NULL);
+	luaL_newmetatable(L, LIST);
+	lua_pop(L, 1);
+	if (read_value(&r) && (skip_space(&r) == -1 || refuse(&r, r.at, "text after the value")))
+		return true;
+	lua_settop(L, top);
+	lua_pushfstring(L, "bad JSON at byte %I: %s", (lua_Integer)(r.at - text + 1), r.wrong);
+	return false;
+}
+
+bool json_decode(lua_State *L, const char *text, size_t n)
+{
+	return decode(L, text, n, DEPTH);
+}
+
+static void put(struct writer *w, const char *s, size_t n)
+{
+	if (w->size - w->n < n) {
+		size_t size = (w->n + n) * 2;
+		char *larger = lua_newuserdatauv(w->L, size, 0);
+
+		memcpy(larger, w->s, w->n);
+		lua_replace(w->L, w->box);
+		w->s = larger;
+		w->size = size;
+	}
+	memcpy(w->s + w->n, s, n);
+	w->n += n;
+}
+
+static void write_string(struct writer *w, const char *s, size_t n)
+{
+	static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+	char escape[8];
+	uint32_t point = 0;
+
+	put(w, "\"", 1);
+	for (size_t step; n > 0; s += step, n -= step) {
+		const char *found = memchr(plain, *s, sizeof plain - 1);
+
+		step = utf8_decode(s, n, &point);
+		if (step == 0)
+			luaL_error(w->L, "json.encode: a string that is not UTF-8");
+		if (found)
+			put(w, escape, (size_t)sprintf(escape, "\\%c", letters[found - plain]));
+		else if (point < 0x20 || point == 0x7f)
+			put(w, escape, (size_t)sprintf(escape, "\\u%04x", (unsigned)point & 0xff));
+		else
+			put(w, s, step);
+	}
+	put(w, "\"", 1);
+}
+
+static void write_number(struct writer *w)
+{
+	char text[40];
+	double value = lua_tonumber(w->L, -1);
+	int n = 0;
+
+	if (lua_isinteger(w->L, -1)) {
+		n = snprintf(text, sizeof text, LUA_INTEGER_FMT, lua_tointeger(w->L, -1));
+		put(w, text, (size_t)n);
+		return;
+	}
+	if (!isfinite(value))
+		luaL_error(w->L, "json.encode: a number that is not finite");
+	for (int digits = 15; digits <= 17; digits++) {
+		n = snprintf(text, sizeof text, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	put(w, text, (size_t)n);
+	if (!strpbrk(text, ".e")) /* a float stays one when it is read again */
+		put(w, ".0", 2);
+}
+
+static void write_list(struct writer *w, lua_Integer n)
+{
+	put(w, "[", 1);
+	for (lua_Integer i = 1; i <= n; i++) {
+		if (i > 1)
+			put(w, ",", 1);
+		lua_rawgeti(w->L, -1, i);
+		write_value(w);
+		lua_pop(w->L, 1);
+	}
+	put(w, "]", 1);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct key *x = a, *y = b;
+	int order = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
+
+	return order ? order : (x->n > y->n) - (x->n < y->n);
+}
+
+static void write_object(struct writer *w, size_t n)
+{
+	struct key *keys = lua_newuserdatauv(w->L, n * sizeof *keys, 0);
+	size_t filled = 0;
+
+	lua_pushnil(w->L);
+	while (lua_next(w->L, -3)) {
+		if (lua_type(w->L, -2) != LUA_TSTRING)
+			luaL_error(
+			    w->L, "json.encode: a key that is a %s", luaL_typename(w->L, -2));
+		keys[filled].s = lua_tolstring(w->L, -2, &keys[filled].n);
+		filled++;
+		lua_pop(w->L, 1);
+	}
+	qsort(keys, n, sizeof *keys, compare_keys);
+	put(w, "{", 1);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			put(w, ",", 1);
+		write_string(w, keys[i].s, keys[i].n);
+		put(w, ":", 1);
+		lua_pushlstring(w->L, keys[i].s, keys[i].n);
+		lua_rawget(w->L, -3);
+		write_value(w);
+		lua_pop(w->L, 1);
+	}
+	put(w, "}", 1);
+	lua_pop(w->L, 1);
+}
+
+static void write_table(struct writer *w)
+{
+	lua_State *L = w->L;
+	lua_Unsigned n = lua_rawlen(L, -1), keys = 0;
+	bool marked = false;
+
+	if (w->depth-- == 0)
+		luaL_error(L, "json.encode: nested too deep, or a table within itself");
+	luaL_checkstack(L, 8, NULL);
+	if (lua_getmetatable(L, -1)) {
+		marked = luaL_getmetatable(L, LIST) == LUA_TTABLE && lua_rawequal(L, -1, -2);
+		lua_pop(L, 2);
+	}
+	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+		keys++;
+	if (!marked && n == 0)
+		write_object(w, (size_t)keys);
+	else if (keys == n)
+		write_list(w, (lua_Integer)n);
+	else
+		luaL_error(L, "json.encode: a list with holes or with other keys");
+	w->depth++;
+}
+
+/* Write the value on top of the stack and leave it there. */
+static void write_value(struct writer *w)
+{
+	size_t n;
+	const char *s;
+
+	switch (lua_type(w->L, -1)) {
+	case LUA_TBOOLEAN:
+		s = lua_toboolean(w->L, -1) ? "true" : "false";
+		put(w, s, strlen(s));
+		return;
+	case LUA_TNUMBER:
+		write_number(w);
+		return;
+	case LUA_TSTRING:
+		s = lua_tolstring(w->L, -1, &n);
+		write_string(w, s, n);
+		return;
+	case LUA_TTABLE:
+		write_table(w);
+		return;
+	case LUA_TLIGHTUSERDATA:
+		if (!lua_touserdata(w->L, -1)) {
+			put(w, "null", 4);
+			return;
+		}
+	}
+	luaL_error(w->L, "json.encode: a %s", luaL_typename(w->L, -1));
+}
+
+/* json.decode(text, depth = 64) -> value | nil, message, code */
+static int json_decode_lua(lua_State *L)
+{
+	size_t n;
+	const char *text = luaL_checklstring(L, 1, &n);
+	lua_Integer depth = luaL_optinteger(L, 2, DEPTH);
+
+	luaL_argcheck(L, depth >= 0 && depth <= DEPTH_MAX, 2, "depth out of range");
+	if (decode(L, text, n, (int)depth))
+		return 1;
+	return fail(L, "parse", "%s", lua_tostring(L, -1));
+}
+
+/* json.encode(value) -> string */
+static int json_encode(lua_State *L)
+{
+	struct writer w = { .L = L, .size = 256, .box = 1, .depth = DEPTH };
+
+	luaL_checkany(L, 1);
+	lua_settop(L, 1);
+	w.s = lua_newuserdatauv(L, w.size, 0);
+	lua_insert(L, w.box);
+	write_value(&w);
+	lua_pushlstring(L, w.s, w.n);
+	return 1;
+}
+
+/* json.list(table) -> table */
+static int json_list(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 1);
+	luaL_newmetatable(L, LIST);
+	lua_setmetatable(L, 1);
+	return 1;
+}
+
+int luaopen_core_json(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "decode", json_decode_lua },
+		{ "encode", json_encode },
+		{ "list", json_list },
+		{ NULL, NULL },
+	};
+
+	luaL_newlib(L, functions);
+	lua_pushlightuserdata(L, NULL);
+	lua_setfield(L, -2, "null");
+	return 1;
+}
