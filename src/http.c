@@ -1,0 +1,227 @@
+/* http.c - core.http: one transfer, waited for by one task. */
+#include "http.h"
+#include "loop.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define REQUEST "core.http.request"
+
+struct request {
+	struct op op;
+	struct transfer transfer;
+	struct tls tls;
+};
+
+static int request_gc(lua_State *L)
+{
+	struct request *r = luaL_checkudata(L, 1, REQUEST);
+
+	http_end(&r->transfer);
+	return 0;
+}
+
+static void request_finished(struct transfer *t)
+{
+	loop_done(&((struct request *)((char *)t - offsetof(struct request, transfer)))->op);
+}
+
+/* Push {name = value}: names in lower case, equal ones joined. */
+static void push_headers(lua_State *L, const char *s)
+{
+	const char *colon, *value, *end, *next;
+
+	lua_newtable(L);
+	for (; (next = http_split(s, &colon, &value, &end)); s = next) {
+		luaL_Buffer name;
+		if (!colon)
+			continue;
+		luaL_buffinit(L, &name);
+		for (const char *p = s; p < colon; p++)
+			luaL_addchar(&name, (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p));
+		luaL_pushresult(&name);
+		lua_pushvalue(L, -1);
+		if (lua_rawget(L, -3) == LUA_TSTRING) {
+			lua_pushliteral(L, ", ");
+		} else {
+			lua_pop(L, 1);
+			lua_pushliteral(L, "");
+			lua_pushliteral(L, "");
+		}
+		lua_pushlstring(L, value, (size_t)(end - value));
+		lua_concat(L, 3);
+		lua_rawset(L, -3);
+	}
+}
+
+static int push_response(lua_State *L, struct op *op)
+{
+	struct transfer *t = &((struct request *)op)->transfer;
+	char why[512], url[512], *effective = NULL;
+
+	if (t->result != CURLE_OK) {
+		const char *code = http_explain(t, why, sizeof why);
+		curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &effective);
+		http_redact(effective ? effective : "", url, sizeof url);
+		return fail(L, code, "%s: %s", url, why);
+	}
+	lua_createtable(L, 0, 3);
+	lua_pushinteger(L, t->status);
+	lua_setfield(L, -2, "status");
+	lua_pushlstring(L, t->body.s ? t->body.s : "", t->body.n);
+	lua_setfield(L, -2, "body");
+	push_headers(L, t->head.s);
+	lua_setfield(L, -2, "headers");
+	return 1;
+}
+
+/* Push o[key], which stays on the stack: the transfer borrows it.  NULL when nil. */
+static const char *text(lua_State *L, int o, const char *key)
+{
+	if (lua_getfield(L, o, key) != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+		luaL_error(L, "%s must be a string", key);
+	return lua_tostring(L, -1);
+}
+
+static bool flag(lua_State *L, int o, const char *key, bool otherwise)
+{
+	int type = lua_getfield(L, o, key);
+
+	if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+		luaL_error(L, "%s must be a boolean", key);
+	bool value = type == LUA_TNIL ? otherwise : lua_toboolean(L, -1);
+	lua_pop(L, 1);
+	return value;
+}
+
+static double number(lua_State *L, int o, const char *key, double otherwise)
+{
+	if (lua_getfield(L, o, key) != LUA_TNIL && lua_type(L, -1) != LUA_TNUMBER)
+		luaL_error(L, "%s must be a number", key);
+	double value = luaL_optnumber(L, -1, otherwise);
+	lua_pop(L, 1);
+	return value;
+}
+
+void http_tls(lua_State *L, int o, const char *key, struct tls *tls)
+{
+	int type = lua_getfield(L, o, key);
+	int at = lua_gettop(L);
+
+	*tls = (struct tls){ 0 };
+	if (type == LUA_TNIL)
+		return;
+	if (type != LUA_TTABLE)
+		luaL_error(L, "%s must be a table", key);
+	tls->ca = text(L, at, "ca");
+	tls->cert = text(L, at, "cert");
+	tls->key = text(L, at, "key");
+	tls->insecure = !flag(L, at, "verify", true);
+	if (!tls->cert != !tls->key)
+		luaL_error(L, "%s needs both cert and key", key);
+}
+
+static void add_headers(lua_State *L, int o, struct transfer *t)
+{
+	bool typed = false;
+
+	if (lua_getfield(L, o, "headers") != LUA_TNIL) {
+		luaL_argcheck(L, lua_istable(L, -1), o, "headers must be a table");
+		for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 2)) {
+			luaL_argcheck(L,
+			    lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING, o,
+			    "names and values of headers must be strings");
+			const char *name = lua_tostring(L, -2), *value = lua_tostring(L, -1);
+			luaL_argcheck(L, !strpbrk(name, "\r\n:") && !strpbrk(value, "\r\n"), o,
+			    "a header must be one line");
+			/* libcurl sends an empty value only when asked with a semicolon */
+			const char *line =
+			    lua_pushfstring(L, *value ? "%s: %s" : "%s;", name, value);
+			if (!http_header(t, line))
+				luaL_error(L, "out of memory");
+			typed = typed || strcasecmp(name, "content-type") == 0;
+		}
+	}
+	if (!typed && !http_header(t, "Content-Type:"))
+		luaL_error(L, "out of memory");
+}
+
+static void set_method(lua_State *L, int o, CURL *easy)
+{
+	size_t n = 0;
+	const char *method = text(L, o, "method");
+	const char *body = text(L, o, "body");
+
+	if (body) {
+		lua_tolstring(L, -1, &n);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+	} else if (method && strcmp(method, "HEAD") == 0) {
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	} else if (method && strcmp(method, "POST") == 0) {
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+	}
+	if (method && strcmp(method, "HEAD") != 0)
+		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+}
+
+/* The environment's proxies, but never on the way to this machine or its metadata. */
+static void use_proxy(lua_State *L, CURL *easy)
+{
+	const char *none = getenv("no_proxy");
+
+	if (!none)
+		none = getenv("NO_PROXY");
+	lua_pushfstring(L, "%s%slocalhost,127.0.0.0/8,169.254.0.0/16,::1,fe80::/10",
+	    none ? none : "", none && *none ? "," : "");
+	if (none && strcmp(none, "*") == 0)
+		return;
+	curl_easy_setopt(easy, CURLOPT_PROXY, NULL);
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, lua_tostring(L, -1));
+}
+
+/* http.request{url=, method=, headers={}, body=, timeout=, connect_timeout=, limit=, tls=, proxy=}
+ * -> {status=, headers={}, body=} | nil, message, code   (waits) */
+static int http_request(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 1);
+	struct request *r = lua_newuserdatauv(L, sizeof *r, 0);
+	*r = (struct request){ .op.push = push_response, .transfer.finished = request_finished };
+	luaL_setmetatable(L, REQUEST);
+	lua_toclose(L, 2); /* however this ends, the transfer ends with it */
+	struct transfer *t = &r->transfer;
+
+	luaL_checkstack(L, 20, NULL);
+	const char *url = text(L, 1, "url");
+	luaL_argcheck(L, url, 1, "url is missing");
+	http_tls(L, 1, "tls", &r->tls);
+	double limit = number(L, 1, "limit", (double)HTTP_LIMIT);
+	luaL_argcheck(L, limit >= 1 && limit < 1e12, 1, "limit is out of range");
+	t->limit = (size_t)limit;
+	if (!http_begin(t, url, &r->tls))
+		return luaL_error(L, "out of memory");
+	http_deadline(t, number(L, 1, "connect_timeout", 2), number(L, 1, "timeout", 10));
+	set_method(L, 1, t->easy);
+	add_headers(L, 1, t);
+	if (flag(L, 1, "proxy", false))
+		use_proxy(L, t->easy);
+	if (!http_start(t))
+		return luaL_error(L, "out of memory");
+	return loop_wait(L, &r->op);
+}
+
+int luaopen_core_http(lua_State *L)
+{
+	static const luaL_Reg meta[] = {
+		{ "__close", request_gc },
+		{ "__gc", request_gc },
+		{ NULL, NULL },
+	};
+	static const luaL_Reg functions[] = { { "request", http_request }, { NULL, NULL } };
+
+	new_type(L, REQUEST, meta, NULL);
+	luaL_newlib(L, functions);
+	return 1;
+}
