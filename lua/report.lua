@@ -1,0 +1,214 @@
+-- report.lua - what `plan` and `status` print, and what `run` says while it works.
+local etcd = require "core.etcd"
+local json = require "core.json"
+local check = require "check"
+local template = require "template"
+
+local report = {}
+
+local FINAL = { new = true, start = true, standby = true, fail = true }
+
+local function or_null(value)
+	if value == nil then return json.null end
+	return value
+end
+
+local function hex(id)
+	return id and etcd.hex(id) or json.null
+end
+
+local function one_line(text)
+	return (text:gsub("%s+", " "))
+end
+
+local function list(t)
+	return json.list { table.unpack(t or {}) }
+end
+
+-- plan ------------------------------------------------------------------------------------------
+
+local function refusal(message, rule)
+	return ("refused: %s [%s]"):format(one_line(message or "the gate says no"), rule)
+end
+
+-- "wait: REASON", then a line for each machine waited for, then the gate's refusal.
+---@param plan Plan
+---@param message string?  the gate's, with its rule
+---@param rule string?
+---@return string[] lines
+function report.telling(plan, message, rule)
+	local lines = { ("%s: %s"):format(plan.action, one_line(plan.reason)) }
+	for _, one in ipairs(plan.waiting_for or {}) do
+		lines[#lines + 1] = ("waits for %s: %s"):format(one.instance, one_line(one.why))
+	end
+	if rule then lines[#lines + 1] = refusal(message, rule) end
+	return lines
+end
+
+-- (waits) The lines above, and the configuration when the plan is final.
+---@param made Config?
+---@return string
+function report.plan_text(plan, message, rule, made)
+	local text = table.concat(report.telling(plan, message, rule), "\n") .. "\n"
+	if not made then return text end
+	local env, why = template.render("env", made)
+	return text .. (env or ("no configuration: %s\n"):format(why))
+end
+
+-- The cluster that a plan is about.
+local function cluster_of(f, plan, made)
+	if made and made.cluster_id then return made.cluster_id end
+	if f.cluster then return f.cluster.id end
+	local data = f.data_dir
+	if data.cluster_id then return data.cluster_id end
+	if data.claim then return data.claim.cluster_id end
+	if plan.action == "claim" or plan.action == "new" then
+		return f.founding and f.founding.cluster_id
+	end
+end
+
+local function waiting_for(plan)
+	local out = {}
+	for i, one in ipairs(plan.waiting_for or {}) do
+		out[i] = { instance = one.instance, why = one.why }
+	end
+	return json.list(out)
+end
+
+---@param f Facts
+---@param plan Plan
+---@param rule string?
+---@param made Config?
+---@return string one line
+function report.plan_json(f, plan, rule, made)
+	return json.encode {
+		action = plan.action, cluster_id = hex(cluster_of(f, plan, made)),
+		config = or_null(made and made.env), final = FINAL[plan.action] == true and not rule,
+		learner = plan.learner == true, member = hex(plan.member), reason = plan.reason,
+		rule = or_null(rule), waiting_for = waiting_for(plan),
+	} .. "\n"
+end
+
+-- status ----------------------------------------------------------------------------------------
+
+local function member_row(member)
+	return {
+		client_urls = list(member.client_urls), id = hex(member.id),
+		instance = or_null(member.instance), learner = member.learner == true, name = member.name,
+		peer_urls = list(member.peer_urls), started = member.started == true,
+	}
+end
+
+local function cluster_row(cluster)
+	local members = {}
+	for i, member in ipairs(cluster.members) do members[i] = member_row(member) end
+	return {
+		id = hex(cluster.id), leader = hex(cluster.leader), members = json.list(members),
+		quorum = cluster.quorum == true, version = or_null(cluster.version),
+	}
+end
+
+local function instance_row(f, instance)
+	local probe = f.probes[instance.id]
+	return {
+		addresses = instance.addresses, id = instance.id, member = hex(instance.member),
+		name = instance.name, probe = probe and probe.verdict or "unknown", state = instance.state,
+		why = probe and probe.why or "was not asked", zone = instance.zone,
+	}
+end
+
+local function rows(f)
+	local out = {}
+	for i, instance in ipairs(f.inventory and f.inventory.instances or {}) do
+		out[i] = instance_row(f, instance)
+	end
+	return out
+end
+
+---@param f Facts
+---@return string one line
+function report.status_json(f)
+	local clusters, inventory = {}, f.inventory
+	for i, cluster in ipairs(f.clusters) do clusters[i] = cluster_row(cluster) end
+	return json.encode {
+		clusters = json.list(clusters), complete = inventory ~= nil and inventory.complete,
+		desired = or_null(f.desired), instances = json.list(rows(f)), registrations = json.list {},
+		self = or_null(inventory and inventory.self or f.me.id),
+	} .. "\n"
+end
+
+-- Rows of equally many cells as lines with aligned columns.
+local function columns(cells)
+	local widths, lines = {}, {}
+	for _, row in ipairs(cells) do
+		for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, #cell) end
+	end
+	for n, row in ipairs(cells) do
+		local parts = {}
+		for i, cell in ipairs(row) do parts[i] = cell .. (" "):rep(widths[i] - #cell) end
+		lines[n] = table.concat(parts, "  "):gsub(" +$", "")
+	end
+	return lines
+end
+
+local function any_address(addresses)
+	for _, key in ipairs(check.address_keys) do
+		if addresses[key] then return addresses[key] end
+	end
+	return "-"
+end
+
+-- One row for each machine, then one for each further address that was asked.
+local function table_of(f)
+	local cells = { { "INSTANCE", "STATE", "ADDRESS", "PROBE", "MEMBER", "WHY" } }
+	local mine = f.inventory and f.inventory.self
+	for _, row in ipairs(rows(f)) do
+		cells[#cells + 1] = {
+			row.id == mine and row.id .. " (me)" or row.id, row.state, any_address(row.addresses),
+			row.probe, row.member ~= json.null and row.member or "-", one_line(row.why),
+		}
+	end
+	local listed = {}
+	for _, instance in ipairs(f.inventory and f.inventory.instances or {}) do listed[instance.id] = true end
+	for _, key in ipairs(check.sorted(f.probes)) do
+		local probe = f.probes[key]
+		if not listed[key] then
+			cells[#cells + 1] = {
+				"-", "-", probe.peer_url, probe.verdict,
+				probe.member_id and etcd.hex(probe.member_id) or "-", one_line(probe.why or ""),
+			}
+		end
+	end
+	return columns(cells)
+end
+
+local function cluster_line(cluster)
+	return ("cluster %s: %s, %d members, leader %s, version %s"):format(etcd.hex(cluster.id),
+		cluster.quorum and "quorum" or "no quorum", #cluster.members,
+		cluster.leader and etcd.hex(cluster.leader) or "unknown", cluster.version or "unknown")
+end
+
+local function member_line(member)
+	local what = member.learner and "learner" or "voter"
+	if not member.started then what = what .. ", not started" end
+	return ("  %s  %s  %s  %s"):format(etcd.hex(member.id), member.name ~= "" and member.name or "-", what,
+		table.concat(member.peer_urls, ","))
+end
+
+---@param f Facts
+---@return string
+function report.status_text(f)
+	local lines = table_of(f)
+	if not f.inventory then
+		table.insert(lines, 1, "the machines are not known: " .. one_line(f.inventory_why or "nobody said"))
+	end
+	lines[#lines + 1] = ""
+	for _, cluster in ipairs(f.clusters) do
+		lines[#lines + 1] = cluster_line(cluster)
+		for _, member in ipairs(cluster.members) do lines[#lines + 1] = member_line(member) end
+	end
+	if not f.clusters[1] then lines[#lines + 1] = "no cluster is seen" end
+	return table.concat(lines, "\n") .. "\n"
+end
+
+return report

@@ -1,0 +1,495 @@
+---@meta
+-- types.lua - every type that crosses a room, and every primitive of core.*: for editors and for
+-- the reference manual.  A spec compares it with what is registered.
+--
+-- Conventions.  Seconds are numbers; `now` is the wall clock (Unix time), `clock` the monotonic one.
+-- Ids of members and clusters are decimal strings of an unsigned 64-bit number.  A caller's bug
+-- raises; the world failing returns nil, message, code.
+
+---@alias Code "timeout"|"refused"|"unreachable"|"dns"|"tls"|"auth"|"denied"|"missing"|"conflict"|"throttled"|"http"|"parse"|"io"|"quorum"|"gate"|"spawn"|"cancelled"|"usage"
+---@alias Id string decimal, unsigned 64 bits
+
+---@class Instance             a machine, as the provider tells of it
+---@field id string
+---@field name string
+---@field addresses table<string, string>  private_v4 private_v6 public_v4 public_v6 hostname
+---@field zone string
+---@field region string
+---@field launched number      Unix time, 0 unknown
+---@field since number         Unix time since when it is in its state, 0 unknown
+---@field tags table<string, string>
+---@field state "booting"|"live"|"leaving"|"dead"|"unknown"
+---@field etcd_name string?    derived by facts.lua: the member name that this machine would use
+---@field peer_url string?     derived by facts.lua, canonical; nil without an address
+---@field client_url string?   derived by facts.lua
+---@field member Id?           derived by facts.lua: the member of U that runs there
+
+---@class Inventory
+---@field self string?         instance id
+---@field instances Instance[] sorted by id
+---@field desired integer?
+---@field complete boolean
+---@field gone "dead"|"unknown"  what absence from a complete, settled list means
+---@field lag number           seconds that the list may trail the truth
+---@field source string
+---@field read number          clock when this list was read; set by facts.lua
+---@field same_since number    clock of the first of the unbroken run of equal reads; settled when read - same_since >= lag
+---@field asked string[]?      names whose machines were asked for by id (ask.missing) in this read
+
+---@class Member
+---@field id Id
+---@field name string          "" before its first start
+---@field peer_urls string[]   canonical
+---@field client_urls string[]
+---@field learner boolean
+---@field started boolean      it has published client URLs
+---@field instance string?     derived by facts.lua: instance id
+
+---@class Answer               of the roll call, as the other machine said it
+---@field name string
+---@field data "empty"
+---@field cluster_id Id?       nil where the wire has null
+---@field claim Id?
+---@field ready boolean
+---@field counts string[]
+
+---@class Probe                what one address answered; made by core.etcd alone
+---@field key string           the target's key; a learnt target's is its peer URL
+---@field name string?         the name that the list gives for this address
+---@field peer_url string
+---@field client_url string?
+---@field verdict "quorum"|"learner"|"no-quorum"|"founding"|"waiting"|"refused"|"unknown"
+---@field why string           reason, a sentence part; "" where the verdict says all
+---@field code Code?           of an "unknown": what kind of failure, the gravest of both ports (tls, auth, http, parse before timeout)
+---@field cluster_id Id?       of an etcd that answered
+---@field member_id Id?        which member answered, where it said so or its peer URL tells
+---@field members Member[]?    the list that this node gave
+---@field leader Id?
+---@field version string?      etcd's own, "3.4.23"
+---@field cluster_version string?  "3.4.0"; nil undecided or not asked
+---@field api string?          "/v3" "/v3beta" "/v3alpha" "/v2": where it takes changes
+---@field applied integer?     raft's applied index
+---@field answer Answer?       with verdict "waiting"
+---@field sent number          clock of the first question
+---@field at number            clock of the last answer
+---@field learnt boolean?      true when the address came out of another's answer
+
+---@class Claim                what this disk has been promised to become
+---@field kind "founding"|"join"
+---@field cluster_id Id
+---@field member_id Id
+---@field token string?        founding
+---@field list Founder[]?      founding
+
+---@class Founder              one line of an initial cluster, list sorted bytewise by name
+---@field name string
+---@field peer_urls string[]   canonical
+
+---@class DataDir
+---@field state "empty"|"member"|"damaged"|"unknown"|"hidden"
+---@field why string           for damaged and unknown
+---@field path string?
+---@field cluster_id Id?
+---@field member_id Id?
+---@field unused boolean       the log holds nothing but the bootstrap entries of its founding list
+---@field founders Founder[]?  that list, read from the log, when unused
+---@field locked boolean       a running etcd holds the lock of the database
+---@field claim Claim?         only where there is no log
+---@field read number          clock when it was read
+
+---@class Me
+---@field id string?           instance id
+---@field name string?         member name
+---@field address string?
+---@field peer_urls string[]   canonical
+---@field client_urls string[]
+---@field token string         as configured
+---@field etcd_version string? what the binary says
+---@field running Running?     an etcd on my own ports, or holding the lock of my data
+---@class Running
+---@field cluster_id Id?       nil: it does not answer yet
+---@field member_id Id?
+
+---@class Cluster
+---@field id Id
+---@field members Member[]     of the witness that has applied most
+---@field lists Member[][]     of every witness with verdict quorum, that one included
+---@field leader Id?
+---@field quorum boolean       some member gave verdict quorum
+---@field strong boolean       a majority of the voters, me not among them, gave it themselves
+---@field version string?      cluster version
+---@field witnesses string[]   keys of the probes that told of it
+---@field endpoints string[]   client URLs of those with verdict quorum, learners left out
+---@field api string?
+
+---@class Founding             L and what etcd will compute from it
+---@field list Founder[]       all booting or live instances, me included
+---@field token string
+---@field cluster_id Id
+---@field member_id Id         mine
+
+---@class Heard                what one other machine said in this run
+---@field empty Answer?        the first answer for this L that allows a claim: empty, same cluster_id, counts without me
+---@field last Answer?         the last answer for this L; nil after L changed
+---@field proof Answer?        the last answer to a question sent after my withdrawal: empty, counts without me
+---@field proof_sent number?   clock when that question was sent
+---@class RollCall             what the roll call knows; all of it from this run
+---@field cluster_id Id?       the L that `empty` and `last` are about
+---@field heard table<string, Heard>  by member name
+---@field withdrawn number?    clock since when this machine answers ready:false, its claim being for another list
+
+---@class Facts
+---@field now integer        Unix time, whole seconds, as os.date wants it
+---@field clock number         set again right before the gate
+---@field me Me
+---@field inventory Inventory?
+---@field inventory_why string?
+---@field probes table<string, Probe>  by instance id, else by peer URL
+---@field clusters Cluster[]   every cluster id seen, those with quorum first
+---@field cluster Cluster?     U: the one with quorum; nil where none or two
+---@field data_dir DataDir
+---@field founding Founding?   nil while the list is unknown
+---@field found "rollcall"|"refused"
+---@field refused_since number?  clock since when all others refuse on a settled list (found = "refused")
+---@field roll_call RollCall
+---@field marker Marker?
+---@field desired integer?     the policy's size, else the inventory's
+---@field promoter boolean     somebody is announced who promotes learners
+---@field journal Journal
+---@field history Step[]       of this run, oldest first
+---@field changed boolean      a membership change was made this turn
+---@field paused boolean       a file `pause` in state_dir
+---@class Marker
+---@field cluster_id Id
+---@field token string
+---@field list Founder[]
+---@field founder string
+---@field time number
+---@field confirmed boolean
+---@class Journal              this machine's memory over runs; a help, never a proof
+---@field dead_since table<Id, {at: number, word: boolean}>  since when a member's machine is seen dead; by the provider's own word or by absence
+---@field pending_since table<Id, number>  since when a learner that never started is seen
+---@field asked_remove {cluster_id: Id, member_id: Id}[]
+---@field clusters Id[]        clusters that this machine has been started for
+---@field asides {path: string, why: string, at: number}[]
+---@class Step
+---@field action string
+---@field member Id?
+---@field ok boolean
+---@field rule string?         refused by the gate
+---@field message string?
+---@field clock number
+
+---@class Plan
+---@field action "claim"|"new"|"add"|"remove"|"promote"|"update"|"aside"|"start"|"standby"|"wait"|"fail"
+---@field reason string        one sentence for a person
+---@field member Id?           of remove, promote, update
+---@field own boolean?         remove: my own slot
+---@field learner boolean?     add
+---@field members Founder[]?   claim, new
+---@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3
+---@field waiting_for {instance: string, why: string}[]?  wait
+---@class Allowed              what permit:take returns
+---@field action string
+---@field cluster_id Id?
+---@field member_id Id?        remove, promote, update: whose; claim, new, start: mine where known
+---@field learner boolean
+---@field peer_urls string[]   add, update: mine
+---@field members Founder[]?   claim, new: the founding list
+---@field token string?        claim, new
+---@class Permit               userdata
+local Permit = {}
+--- What was allowed, once; a second call, or another action, raises.
+---@param action string
+---@return Allowed
+function Permit:take(action) end
+
+---@class Config               what templates and exec receive
+---@field role "member"|"standby"
+---@field state "new"|"existing"|nil
+---@field name string?
+---@field pairs {[1]: string, [2]: string}[]  ETCD_* in the order of the contract
+---@field env table<string, string>  the same by name
+---@field initial_cluster Founder[]
+---@field endpoints string[]   client URLs of the members
+---@field cluster_id Id?
+---@field member_id Id?
+---@field version string?
+
+-- What a policy file means after policy.lua has checked it and filled in defaults.
+---@class Policy
+---@field path string
+---@field discover fun(ask: {missing: Member[]}): Inventory?, string?, Code?
+---@field decide fun(facts: Facts): Plan
+---@field size integer?
+---@field found "rollcall"|"refused"
+---@field timeout number
+---@field interval number
+---@field state_dir string
+---@field output {path: string, template: string|function, mode: string?, owner: string?, reload: string[]?}[] sorted by path
+---@field exec string[]|function|nil
+---@field on function?
+---@field etcd PolicyEtcd
+---@class PolicyEtcd
+---@field version string?
+---@field data_dir string|false
+---@field name string|function|nil
+---@field token string|function
+---@field scheme string
+---@field peer_scheme string
+---@field client_port integer
+---@field peer_port integer
+---@field address string|function
+---@field listen any
+---@field tls PolicyTls
+---@field connect_timeout number
+---@field probe_timeout number
+---@field extra table<string, string>
+---@class PolicyTls
+---@field ca string?
+---@field cert string?
+---@field key string?
+---@field client_auth boolean?
+---@field peer_ca string?
+---@field peer_cert string?
+---@field peer_key string?
+---@field peer_client_auth boolean?
+---@field probe_cert string?
+---@field probe_key string?
+---@field auto boolean?
+---@field peer_auto boolean?
+---@field verify boolean
+
+-- The primitives -------------------------------------------------------------------------------
+
+---@class core.task
+local task = {}
+---@return Task
+function task.spawn(f, ...) end
+--- (waits)
+---@param seconds number
+---@return true
+function task.sleep(seconds) end
+---@return number clock  seconds, monotonic
+function task.now() end
+---@return number now  Unix time with fractions
+function task.time() end
+---@return Event
+function task.event() end
+--- (waits) for the next HUP, INT or TERM.
+---@return integer number, string name  15, "TERM"
+function task.signal() end
+--- Calls f(...) like pcall, and stops it after `seconds` of CPU time spent without waiting; may wait.
+---@return boolean ok, any ...  results, or the message
+function task.guard(seconds, f, ...) end
+---@return {tasks: integer, timers: integer, watches: integer, children: integer, transfers: integer} alive
+function task.pending() end
+---@class Task
+local Task = {}
+--- (waits)
+---@return any ...  results of f | nil, message, code
+function Task:join() end
+--- Stops it where it waits and closes its <close> variables; joiners get nil, "cancelled", "cancelled".
+function Task:cancel() end
+---@class Event
+local Event = {}
+--- (waits)
+function Event:wait() end
+function Event:set() end
+
+---@class core.http
+local http = {}
+--- (waits) One transfer; 4xx and 5xx are responses.  Redirects are off, protocols http and https.
+---@param o {url: string, method: string?, headers: table<string,string>?, body: string?, timeout: number?, connect_timeout: number?, limit: integer?, tls: Tls?, proxy: boolean?}
+---@return {status: integer, headers: table<string,string>, body: string}|nil, string?, Code?
+function http.request(o) end
+---@class Tls
+---@field ca string?    file; default the system's hashed directory
+---@field cert string?  file
+---@field key string?   file
+---@field verify boolean?  default true
+
+---@class core.serve
+local serve = {}
+--- Answers fixed bodies on fixed paths of one address until closed; everything else is 404.
+---@param o {address: string, port: integer, bodies: table<string,string>, tls: {cert: string, key: string, ca: string?}?}
+---@return Server|nil, string?, Code?
+function serve.listen(o) end
+---@class Server
+local Server = {}
+---@param path string
+---@param body string|nil  nil: 404 again
+function Server:set(path, body) end
+--- Closes the port and every connection; closing twice does nothing.
+function Server:close() end
+
+---@class core.etcd
+local etcd = {}
+---@class Target
+---@field key string
+---@field name string?       whom the roll call must name here
+---@field peer_url string
+---@field client_url string?
+--- (waits) Asks every target on both ports, and the members learnt on the way, all at once.
+---@param o {targets: Target[], tls: Tls?, peer_tls: Tls?, connect_timeout: number?, timeout: number?, learn: boolean?}
+---@return Probe[]  in the order of the targets, learnt ones after them
+function etcd.probe(o) end
+--- (waits) One GET /members on each peer port, nothing else.
+---@param o {targets: Target[], peer_tls: Tls?, connect_timeout: number?, timeout: number?}
+---@return {key: string, peer_url: string, cluster_id: Id?, members: Member[]?, code: Code?, why: string?}[]
+function etcd.lists(o) end
+--- (waits) One GET /bootstrap on each peer port: the roll call's question.
+---@param o {targets: Target[], peer_tls: Tls?, connect_timeout: number?, timeout: number?}
+---@return {key: string, name: string?, answer: Answer?, code: Code?, why: string?, sent: number, at: number}[]
+function etcd.ask(o) end
+--- The ids that etcd computes for a founding list and a token (etcd 2.0 to 3.7: server/etcdserver/api/membership).
+---@param list Founder[]
+---@param token string
+---@return Id cluster_id, Id[] member_ids  in the order of the list
+function etcd.identify(list, token) end
+---@param id Id
+---@return string hex  as etcd prints it, no padding
+function etcd.hex(id) end
+---@param hex string
+---@return Id|nil, string?, Code?
+function etcd.decimal(hex) end
+
+---@class core.gate
+local gate = {}
+--- Facts and plan pass every rule, or the first that refuses is named.  overrides[rule] = true skips a rule that may be skipped.
+---@param facts Facts
+---@param plan Plan
+---@param overrides table<string, boolean>?
+---@return Permit|nil, string?, string?  permit | nil, message, rule
+function gate.check(facts, plan, overrides) end
+--- The rules in their order.
+---@return {name: string, override: boolean}[]
+function gate.rules() end
+
+---@class core.net
+local net = {}
+--- Parses http, https, host names, IPv4, [IPv6]; refuses userinfo, a path other than "/", query, fragment, ports outside 1..65535.
+---@param text string
+---@return {scheme: string, host: string, port: integer, url: string}|nil, string?, Code?  url canonical (RFC 5952, lower case, no trailing slash, port written)
+function net.url(text) end
+---@param scheme string
+---@param host string
+---@param port integer
+---@return string url  canonical
+function net.join(scheme, host, port) end
+--- Equality as parsed; text that does not parse equals nothing but itself.
+---@return boolean
+function net.same(url, other) end
+--- An IP address in canonical form.
+---@return string|nil, integer|string|nil family  4 or 6 | nil, message, code
+function net.address(text) end
+---@return boolean|nil, string?, Code?
+function net.inside(address, cidr) end
+---@return string[]  canonical addresses of the local interfaces
+function net.interfaces() end
+
+---@class core.json
+---@field null lightuserdata
+local json = {}
+--- Strict RFC 8259; integers of 64 bits are integers, larger ones decimal strings; depth at most 64 (or `depth`).
+---@return any|nil, string?, Code?
+function json.decode(text, depth) end
+--- One line, keys sorted; a list() that is empty is [].
+---@return string
+function json.encode(value) end
+--- Marks a table as a list and returns it.
+function json.list(t) end
+
+---@class core.crypto
+local crypto = {}
+---@return string digest  raw bytes
+function crypto.sha1(s) end
+---@return string digest
+function crypto.sha256(s) end
+---@param key string
+---@return string digest  HMAC-SHA256
+function crypto.hmac(key, s) end
+---@return string
+function crypto.hex(s) end
+---@return string
+function crypto.base64(s) end
+---@return string|nil, string?, Code?
+function crypto.unbase64(s) end
+---@param n integer bytes
+---@return string
+function crypto.random(n) end
+
+---@class core.fs
+local fs = {}
+---@param limit integer?  bytes, default 16 MiB; longer is an error
+---@return string|nil, string?, Code?
+function fs.read(path, limit) end
+--- Atomic: temporary file beside it, fsync, rename, fsync of the directory.  o = {mode=0644 octal string "0644", owner="user[:group]" or {uid=,gid=}}; default mode 0644.
+---@return true|nil, string?, Code?
+function fs.write(path, data, o) end
+--- Makes a directory and its parents, each new one fsynced into its parent.  o as in write, default mode 0755.
+---@return true|nil, string?, Code?
+function fs.mkdir(path, o) end
+--- Renames and fsyncs both directories; refuses to replace.
+---@return true|nil, string?, Code?
+function fs.rename(from, to) end
+--- Removes a file (not a directory) and fsyncs its directory; missing is fine.
+---@return true|nil, string?, Code?
+function fs.remove(path) end
+--- Names in a directory, sorted, without . and ..
+---@return string[]|nil, string?, Code?
+function fs.list(path) end
+--- A link itself, unless o.follow.
+---@param o {follow: boolean?}?
+---@return {type: "file"|"directory"|"link"|"other", size: integer, mode: integer, uid: integer, gid: integer, inode: integer, mtime: number}|nil, string?, Code?
+function fs.stat(path, o) end
+--- An exclusive lock (flock) on a file that is made if missing (0600); "conflict" when another process holds it.  Released by close or with the process.
+---@return Lock|nil, string?, Code?
+function fs.lock(path) end
+--- Whether some other process holds a flock on an existing file.
+---@return boolean|nil, string?, Code?
+function fs.locked(path) end
+---@class Lock
+local Lock = {}
+function Lock:close() end
+
+---@class core.proc
+local proc = {}
+--- o.env adds to the environment (false removes); o.stdin "null"(default)|"inherit"; o.stdout, o.stderr "inherit"(default)|"null"|"pipe"|PATH; o.limit of captured bytes each.
+---@param o {[integer]: string, env: table<string,string|false>?, stdin: string?, stdout: string?, stderr: string?, limit: integer?, dir: string?}
+---@return Child|nil, string?, Code?
+function proc.spawn(o) end
+--- (waits) Spawns, captures stdout and stderr, kills it (whole process group) after `timeout` seconds.
+---@param o {[integer]: string, timeout: number?, env: table?, limit: integer?}
+---@return {status: integer?, signal: integer?, stdout: string, stderr: string}|nil, string?, Code?
+function proc.run(o) end
+--- Replaces this process; returns only when that failed.
+---@param argv string[]
+---@param env table<string,string|false>?  added to the environment
+---@return nil, string, Code
+function proc.exec(argv, env) end
+---@return integer
+function proc.pid() end
+---@class Child
+---@field pid integer
+local Child = {}
+--- (waits)
+---@return {status: integer?, signal: integer?, stdout: string, stderr: string}
+function Child:wait() end
+---@param signal integer|string|nil  default "TERM"
+---@return true|nil, string?, Code?
+function Child:kill(signal) end
+
+---@class core.log
+local log = {}
+---@param o {level: string?, format: string?}
+function log.setup(o) end
+function log.debug(message) end
+function log.info(message) end
+function log.warn(message) end
+function log.error(message) end
+--- From now on this value is printed as [secret], wherever it stands.
+function log.secret(value) end
+--- The text with secrets and userinfo of URLs replaced.
+---@return string
+function log.redact(text) end

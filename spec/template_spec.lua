@@ -1,0 +1,77 @@
+local modules = require "modules"
+local scratch = require "spec.scratch"
+local template = require "template"
+
+local CONFIG = {
+	role = "member", state = "new", name = "a", cluster_id = "255", endpoints = { "http://a:1", "http://b:1" },
+	pairs = { { "ETCD_NAME", "a" } }, env = { ETCD_NAME = "a" }, initial_cluster = {},
+}
+local STANDBY = { role = "standby", endpoints = {}, pairs = {}, env = {}, initial_cluster = {} }
+
+describe("template", function()
+	local here
+
+	before_each(function()
+		here = scratch.new()
+		modules.setup { path = { here.dir } }
+	end)
+	after_each(function()
+		here:remove()
+		modules.setup {}
+	end)
+
+	it("fills a text file with the configuration", function()
+		here:write("x.conf", "n={{ETCD_NAME}} {{ role }} {{cluster_id}} {{endpoints}} {not} {{}}")
+		assert.equal("n=a member ff http://a:1,http://b:1 {not} {{}}", assert(template.render("x.conf", CONFIG)))
+		assert.truthy(template.render(here:path "x.conf", CONFIG))
+	end)
+
+	it("puts values in as they are", function()
+		local text = template.text("{{ETCD_NAME}}", "x") {
+			role = "member", endpoints = {}, env = { ETCD_NAME = "%1 {{role}} %%" } }
+		assert.equal("%1 {{role}} %%", text)
+	end)
+
+	it("refuses an unknown key and names a near one", function()
+		here:write("x.conf", "{{ETCD_NMAE}}")
+		local text, why, code = template.render("x.conf", CONFIG)
+		assert.is_nil(text)
+		assert.equal("usage", code)
+		assert.truthy(why:find("{{ETCD_NMAE}} is not set; did you mean ETCD_NAME?", 1, true), why)
+	end)
+
+	it("makes nothing of a text for a standby that has no such value", function()
+		here:write("x.conf", "{{ETCD_NAME}}")
+		assert.equal("", template.render("x.conf", STANDBY))
+	end)
+
+	it("finds the user's module before ours, and a text file after both", function()
+		here:write("templates/env", "text")
+		assert.equal("ETCD_NAME=a\n", template.render("env", CONFIG))
+		here:write("templates/env.lua", "return function() return 'mine' end")
+		assert.equal("mine", template.render("env", CONFIG))
+	end)
+
+	local faults = {
+		{ "nonsense", "no template \"nonsense\"" }, { "../x", "no template" }, { "enf", "did you mean env%?" },
+		{ function() return 7 end, "template spec/template_spec.lua:%d+ returned no text" },
+		{ function() error "oh" end, "oh" }, { function(c) c.env.ETCD_NAME = "z" end, "returned no text" },
+	}
+	for i, case in ipairs(faults) do
+		it(("says what is wrong with a template (%d)"):format(i), function()
+			local text, why, code = template.render(case[1], CONFIG)
+			assert.is_nil(text)
+			assert.equal("usage", code)
+			assert.truthy(why:find(case[2]), why)
+			assert.equal("a", CONFIG.env.ETCD_NAME)
+		end)
+	end
+
+	it("quotes one word for a shell", function()
+		for _, word in ipairs { "a b", "it's", "$HOME `id` \"x\" \\", "a\nb", "" } do
+			local pipe = assert(io.popen("printf %s " .. template.shell(word)))
+			assert.equal(word, pipe:read "a")
+			pipe:close()
+		end
+	end)
+end)
