@@ -1,0 +1,307 @@
+-- boot.lua - the story of a run: look, judge, one change, look again, until the plan is final or
+-- time is up; then write etcd's configuration and hand over.  It knows none of the clouds.
+local etcd = require "core.etcd"
+local gate = require "core.gate"
+local log = require "core.log"
+local net = require "core.net"
+local proc = require "core.proc"
+local task = require "core.task"
+local config = require "config"
+local datadir = require "datadir"
+local look = require "look"
+local members = require "members"
+local output = require "output"
+local policies = require "policy"
+local report = require "report"
+local states = require "state"
+local user = require "user"
+
+local boot = {}
+
+local FINAL = { new = true, start = true, standby = true, fail = true }
+local CHANGE = { add = true, remove = true, promote = true, update = true }
+local OWN_SLOT_PAUSE = 2 -- seconds: a slot that is added again within one second gets the same id
+
+-- Exit statuses of the contract.
+local DONE, FAILED, USAGE, DEADLINE, REFUSED, RIVALS = 0, 1, 2, 3, 4, 5
+
+local function failed(why)
+	log.error(why)
+	return FAILED
+end
+
+local function wrong_policy(why)
+	log.error(why)
+	return USAGE
+end
+
+-- Judge ---------------------------------------------------------------------------------------
+
+-- The policy proposes, the gate disposes -> plan, permit | plan, nil, message, rule
+local function judge(run, f)
+	local plan, why = policies.decide(run.policy, f)
+	if not plan and f.data_dir.state ~= "member" then return nil, nil, why end
+	if not plan then plan = { action = "start", reason = why .. "; intact data starts all the same", warn = true } end
+	f.clock = task.now()
+	local permit, message, rule = gate.check(f, plan, run.overrides)
+	return plan, permit, message, rule
+end
+
+-- Tell ----------------------------------------------------------------------------------------
+
+local function event(run, kind, plan, more)
+	if not run.policy.on then return end
+	local e = more or {}
+	e.kind, e.action, e.reason, e.member = kind, plan.action, plan.reason, plan.member
+	local ok, why = user.call("on", run.policy.on, e)
+	if ok == nil and why then log.warn(why) end
+end
+
+-- Say what is planned, or waited for, when it is something new.
+local function tell(run, plan, message, rule)
+	local text = report.telling(plan, message, rule)
+	local said = table.concat(text, "\n")
+	if said == run.said then return end
+	run.said = said
+	local level = (plan.action == "fail" or rule) and "warn" or plan.warn and "warn" or "info"
+	for _, line in ipairs(text) do log[level](line) end
+	event(run, rule and "refusal" or "plan", plan, { rule = rule, message = message })
+end
+
+-- Act -----------------------------------------------------------------------------------------
+
+local function note(run, plan, ok, message, rule, member)
+	table.insert(run.history, {
+		action = plan.action, member = member or plan.member, ok = ok and true or false,
+		message = message, rule = rule, clock = task.now(),
+	})
+end
+
+-- One change of the membership -> ok, message
+local function change(run, f, plan, permit)
+	local cluster = f.cluster
+	if plan.action == "remove" then
+		table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
+		local ok, why = run.state:save()
+		if not ok then return nil, why end
+	end
+	local done, member, code = members.change(permit, plan.action, {
+		endpoints = cluster.endpoints, api = cluster.api, tls = look.client_tls(run.policy.etcd.tls),
+	})
+	note(run, plan, done, not done and member or nil, nil, done and member or nil)
+	if not done then
+		local text = ("%s did not go through (%s): %s; the list is read again"):format(plan.action, code, member)
+		if text ~= run.refused then log.warn(text) end
+		run.refused = text
+		return nil, member
+	end
+	run.refused = nil
+	log.info(("%s done: member %s of cluster %s"):format(plan.action, member and etcd.hex(member) or "unknown",
+		etcd.hex(cluster.id)))
+	event(run, "change", plan)
+	if plan.action == "add" and member and f.data_dir.state == "empty" then
+		return datadir.joined(run.place, cluster.id, member)
+	end
+	return true
+end
+
+local function aside(run, f, plan, permit)
+	local to, why = datadir.aside(permit, run.place, f.now)
+	if not to then return nil, why end
+	log.warn(("data of member %s, cluster %s, stands in %s now"):format(
+		etcd.hex(f.data_dir.member_id), etcd.hex(f.data_dir.cluster_id), to))
+	table.insert(run.journal.asides, { path = to, why = plan.reason, at = f.now })
+	return run.state:save()
+end
+
+-- The step that the permit allows -> whether the next look should come at once
+local function act(run, f, plan, permit)
+	local ok, why
+	if CHANGE[plan.action] then
+		ok = change(run, f, plan, permit)
+		if plan.own and ok then task.sleep(OWN_SLOT_PAUSE) end
+		return ok
+	elseif plan.action == "claim" then
+		ok, why = datadir.claim(permit, run.place)
+	elseif plan.action == "aside" then
+		ok, why = aside(run, f, plan, permit)
+	end
+	if why then log.error(("%s failed: %s"):format(plan.action, why)) end
+	return ok
+end
+
+-- Settle --------------------------------------------------------------------------------------
+
+local function pause(run)
+	local interval = run.policy.interval * (0.5 + math.random())
+	task.sleep(math.max(0, math.min(interval, look.left(run))))
+end
+
+-- Turns until a plan is final and permitted, or time is up -> plan, facts, permit | plan, facts, nil, rule
+local function settle(run)
+	while true do
+		local f = look.look(run)
+		if run.unsaved then run.state:save() end
+		local plan, permit, message, rule = judge(run, f)
+		if not plan then return nil, message end
+		tell(run, plan, message, rule)
+		if permit and FINAL[plan.action] then return plan, f, permit end
+		if not permit then note(run, plan, false, message, rule) end
+		if look.left(run) <= 0 then return plan, f, nil, rule end
+		if not (permit and act(run, f, plan, permit)) then pause(run) end
+	end
+end
+
+-- Hand over -----------------------------------------------------------------------------------
+
+local function first_known(list, peer_url)
+	for _, one in ipairs(list) do
+		local url = one.client_url or one.client_urls and one.client_urls[1]
+		local there = one.peer_url or one.peer_urls and one.peer_urls[1]
+		if url and there == peer_url then return url end
+	end
+end
+
+-- Where the members of a configuration are reached, by whatever tells it.
+local function addresses(run, f, made)
+	local list, known = {}, run.state:recall "members"
+	local sources = { { f.me }, f.inventory and f.inventory.instances or {}, known and known.addresses or {} }
+	for _, cluster in ipairs(f.clusters) do table.insert(sources, 1, cluster.members) end
+	for i, founder in ipairs(made.initial_cluster) do
+		list[i] = { name = founder.name, peer_url = founder.peer_urls[1] }
+		for _, source in ipairs(sources) do
+			list[i].client_url = list[i].client_url or first_known(source, founder.peer_urls[1])
+		end
+	end
+	return list
+end
+
+local function on_interface(address)
+	for _, known in ipairs(net.interfaces() or {}) do
+		if known == address then return true end
+	end
+	return false
+end
+
+-- What the next start may need when everything else is silent.
+local function remember(run, f, made)
+	local me, known = f.me, false
+	run.state:remember("me", {
+		id = me.id, name = me.name, address = me.address, peer_urls = me.peer_urls, client_urls = me.client_urls,
+		token = me.token, on_interface = on_interface(me.address),
+	})
+	if made.cluster_id then
+		run.state:remember("members", { cluster_id = made.cluster_id, addresses = addresses(run, f, made) })
+		for _, id in ipairs(run.journal.clusters) do known = known or id == made.cluster_id end
+		if not known then table.insert(run.journal.clusters, made.cluster_id) end
+	end
+	run.state:remember("config", made)
+	return run.state:save()
+end
+
+local function exec(run, made)
+	local argv = run.policy.exec
+	if type(argv) == "function" then
+		local why
+		argv, why = user.pure("exec", argv, made)
+		if type(argv) ~= "table" then return failed(why or "exec did not return a list of words") end
+	end
+	log.info("starts " .. table.concat(argv, " "))
+	local _, why = proc.exec(argv, made.env)
+	return failed(why)
+end
+
+-- The permitted final plan becomes outputs and a running etcd -> exit status, or never.
+-- nil, message: what is missing may still turn up.
+local function hand_over(run, plan, f, permit)
+	look.stop_answering(run)
+	local made, why, code
+	if plan.action == "standby" then
+		made, why, code = config.standby(f, run.policy)
+	else
+		made, why, code = config.make(permit, f, run.policy, run.state)
+	end
+	if code == "missing" then return nil, why end
+	if not made then return failed(why) end
+	local ok, problem = output.write(made, run.policy.output)
+	if not ok then return failed(problem) end
+	event(run, "output", plan)
+	if plan.action == "standby" then return DONE end
+	ok, problem = remember(run, f, made)
+	if not ok then log.warn("cannot remember this configuration: " .. problem) end
+	if f.me.running or run.no_exec or not run.policy.exec then return DONE end
+	return exec(run, made)
+end
+
+-- The verbs -----------------------------------------------------------------------------------
+
+local function begin(policy, options, state, how)
+	how.timeout = options.timeout or policy.timeout
+	local run = look.begin(policy, state, how)
+	run.overrides, run.no_exec = options.overrides or {}, options.no_exec
+	for rule in pairs(run.overrides) do
+		log.warn(("the rule %s is overridden: what it protects from is up to you now"):format(rule))
+	end
+	return run
+end
+
+local function status_of(plan, permit, rule)
+	if rule then return REFUSED end
+	if plan.action == "fail" then return plan.exit or REFUSED end
+	if plan.action == "wait" then return plan.exit or DEADLINE end
+	return permit and DONE or DEADLINE
+end
+
+---@return integer exit status, or never when exec succeeds
+function boot.run(policy, options)
+	local state <close>, why = states.open(policy.state_dir)
+	if not state then return failed(why) end
+	local run <close> = begin(policy, options, state, { acts = true })
+	local ok, problem = datadir.settle_claim(run.place)
+	if not ok then log.warn("a claim beside a log could not be removed: " .. problem) end
+	local plan, f, permit, rule = settle(run)
+	if not plan then return wrong_policy(f) end
+	while permit and plan.action ~= "fail" do
+		local status, missing = hand_over(run, plan, f, permit)
+		if status then return status end
+		plan = { action = "wait", reason = missing }
+		tell(run, plan)
+		if look.left(run) <= 0 then break end
+		pause(run)
+		plan, f, permit, rule = settle(run)
+	end
+	if not permit then log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason)) end
+	return status_of(plan, permit, rule)
+end
+
+-- One look and one judgement, of a run that changes nothing.
+local function peek(policy, options, how)
+	local state = states.open(policy.state_dir, { readonly = true })
+	local run = begin(policy, options, state, how)
+	return run, look.look(run)
+end
+
+---@return integer exit status, as run would end now
+function boot.plan(policy, options)
+	local run, f = peek(policy, options, {})
+	local plan, permit, message, rule = judge(run, f)
+	if not plan then return wrong_policy(message) end
+	local made
+	if permit and (plan.action == "new" or plan.action == "start") then
+		made = config.make(permit, f, policy, run.state)
+	end
+	io.stdout:write(options.json and report.plan_json(f, plan, rule, made) or report.plan_text(plan, message, rule, made))
+	return status_of(plan, permit, rule)
+end
+
+---@return integer exit status: 0 one cluster with quorum, 3 none, 5 two, 1 nothing could be seen
+function boot.status(policy, options)
+	local _, f = peek(policy, options, { thorough = true })
+	io.stdout:write(options.json and report.status_json(f) or report.status_text(f))
+	if f.cluster then return DONE end
+	if f.clusters[2] and f.clusters[2].quorum then return RIVALS end
+	if not f.inventory and next(f.probes) == nil then return failed(f.inventory_why or "nobody to ask") end
+	return DEADLINE
+end
+
+return boot

@@ -1,0 +1,341 @@
+-- datadir.lua - what this machine's disk holds: the ids in etcd's write-ahead log, read while etcd
+-- is off; the claim beside it; and moving data aside, which is the worst that ever happens to data.
+--
+-- Layout (etcd 2.0 to 3.7): DIR/member/wal/*.wal, DIR/member/snap/db.  The claim is ours:
+-- DIR/member/claim.json, on the same disk as the log on purpose, so that both are lost together.
+-- With ETCD_WAL_DIR the log is there, and the claim beside it: WAL_DIR.claim.json.
+local clock = require "core.task".now
+local etcd = require "core.etcd"
+local fs = require "core.fs"
+local json = require "core.json"
+
+local datadir = {}
+
+local ASIDES_KEPT = 10
+
+-- Where things are -> Place {path, wal, claim, database}.  path false: not ours to see.
+function datadir.at(path, wal_dir)
+	if path == false then return { path = false } end
+	return {
+		path = path,
+		wal = wal_dir or path .. "/member/wal",
+		claim = wal_dir and wal_dir .. ".claim.json" or path .. "/member/claim.json",
+		database = path .. "/member/snap/db",
+		wal_dir = wal_dir,
+	}
+end
+
+-- The write-ahead log -------------------------------------------------------------------------
+
+-- Record types of etcd's wal package.
+local METADATA, ENTRY, SNAPSHOT = 1, 2, 5
+-- Entry types of raftpb.
+local CONF_CHANGE = 1
+
+-- Varint at position i -> value, next position; nothing when it is cut short.
+local function varint(s, i)
+	local value, shift = 0, 0
+	while shift < 70 do
+		local byte = s:byte(i)
+		if not byte then return end
+		value = value | (byte & 0x7f) << shift
+		i, shift = i + 1, shift + 7
+		if byte < 0x80 then return value, i end
+	end
+end
+
+-- The fields of a protobuf message, number -> last value; nil when it is none.
+local function message(s)
+	local fields, i = {}, 1
+	while i <= #s do
+		local key, size
+		key, i = varint(s, i)
+		if not key then return end
+		local wire = key & 7
+		if wire == 0 then
+			fields[key >> 3], i = varint(s, i)
+			if not i then return end
+		elseif wire == 2 then
+			size, i = varint(s, i)
+			if not size or size < 0 or size > #s - i + 1 then return end
+			fields[key >> 3] = s:sub(i, i + size - 1)
+			i = i + size
+		else
+			return
+		end
+	end
+	return fields
+end
+
+-- Records of one segment: an iterator of {type, data}.  It ends at the zeros that etcd puts
+-- there beforehand, at the end of the file, or at a record that was being written.
+local function records(file, size)
+	return function()
+		local head = file:read(8)
+		if not head or #head < 8 then return end
+		local field = string.unpack("<i8", head)
+		local length = field & 0xffffffffffffff
+		local padding = field < 0 and (field >> 56) & 7 or 0
+		if length == 0 or length + padding > size then return end
+		local body = file:read(length + padding)
+		if not body or #body < length + padding then return end
+		local fields = message(body:sub(1, length))
+		if not fields then return end
+		return fields[1] or 0, type(fields[3]) == "string" and fields[3] or ""
+	end
+end
+
+local function unsigned(value)
+	return etcd.decimal(("%x"):format(value))
+end
+
+-- A bootstrap entry adds one founder of the list -> Founder | nil
+local function founder(entry)
+	if entry[1] ~= CONF_CHANGE or entry[2] ~= 1 or type(entry[4]) ~= "string" then return end
+	local change = message(entry[4])
+	if not change or (change[2] or 0) ~= 0 or type(change[4]) ~= "string" then return end
+	local who = json.decode(change[4])
+	if type(who) ~= "table" or type(who.name) ~= "string" or type(who.peerURLs) ~= "table" then
+		return
+	end
+	local urls = {}
+	for i, url in ipairs(who.peerURLs) do
+		if type(url) ~= "string" then return end
+		urls[i] = url
+	end
+	if not urls[1] then return end
+	return { name = who.name, peer_urls = urls }
+end
+
+-- Read one segment: {cluster_id, member_id, unused, founders} | nil, message.
+-- `unused`: nothing stands in it but the entries that etcd makes of its founding list.
+function datadir.segment(file, size)
+	local log = { unused = true, founders = {} }
+	for kind, data in records(file, size) do
+		local fields = message(data)
+		if kind == METADATA and fields then
+			if math.type(fields[1]) ~= "integer" or math.type(fields[2]) ~= "integer" then
+				return nil, "its metadata names no member or no cluster"
+			end
+			log.member_id, log.cluster_id = unsigned(fields[1]), unsigned(fields[2])
+		elseif kind == ENTRY then
+			local who = fields and founder(fields)
+			if not who then
+				log.unused = false
+				break
+			end
+			table.insert(log.founders, who)
+		elseif kind == SNAPSHOT and not (fields and (fields[1] or 0) == 0) then
+			log.unused = false
+			break
+		end
+	end
+	if not log.member_id then return nil, "it holds no metadata" end
+	log.unused = log.unused and #log.founders > 0
+	return log
+end
+
+local function read_segment(path)
+	local stat, why = fs.stat(path)
+	if not stat then return nil, why end
+	local file <close>, problem = io.open(path, "rb")
+	if not file then return nil, problem end
+	local log, reason = datadir.segment(file, stat.size)
+	if not log then return nil, path .. ": " .. reason end
+	return log
+end
+
+-- The ids stand in every segment; whether the log was used, the first one tells.
+local function read_log(wal, names)
+	local newest, why = read_segment(wal .. "/" .. names[#names])
+	if not newest then return nil, why end
+	if #names > 1 then newest.unused = false end
+	if not newest.unused then newest.founders = nil end
+	table.sort(newest.founders or {}, function(a, b) return a.name < b.name end)
+	return newest
+end
+
+-- The claim -----------------------------------------------------------------------------------
+
+local function well_formed(claim)
+	if type(claim) ~= "table" then return false end
+	local list = claim.kind == "founding" and claim.list
+	if claim.kind ~= "join" and not (type(list) == "table" and type(claim.token) == "string") then
+		return false
+	end
+	for _, who in ipairs(list or {}) do
+		if type(who) ~= "table" or type(who.name) ~= "string" or type(who.peer_urls) ~= "table" then
+			return false
+		end
+		for _, url in ipairs(who.peer_urls) do
+			if type(url) ~= "string" then return false end
+		end
+		if #who.peer_urls == 0 then return false end
+	end
+	return not list or #list > 0
+end
+
+-- The text of a claim file -> Claim | nil, message
+function datadir.parse_claim(text)
+	local claim, why = json.decode(text)
+	if why then return nil, why end
+	if not well_formed(claim) then return nil, "it is not a claim" end
+	for _, key in ipairs { "cluster_id", "member_id" } do
+		local id = type(claim[key]) == "string" and etcd.decimal(claim[key])
+		if not id then return nil, key .. " is not an id" end
+		claim[key] = id
+	end
+	return claim
+end
+
+local function read_claim(place)
+	local text, why, code = fs.read(place.claim, 1 << 20)
+	if not text then
+		if code == "missing" then return nil end
+		return nil, why
+	end
+	local claim, reason = datadir.parse_claim(text)
+	if not claim then return nil, place.claim .. ": " .. reason end
+	return claim
+end
+
+-- etcd may run as another user than we do: what we make belongs to the data directory's owner.
+local function owner(path)
+	local stat = fs.stat(path)
+	return stat and { uid = stat.uid, gid = stat.gid } or nil
+end
+
+-- Write a claim beside the log, durable before it returns -> true | nil, message, code
+local function promise(place, claim)
+	local text = json.encode {
+		kind = claim.kind,
+		cluster_id = etcd.hex(claim.cluster_id),
+		member_id = etcd.hex(claim.member_id),
+		token = claim.token,
+		list = claim.list,
+	}
+	local ok, why, code = fs.mkdir(place.path, { mode = "0700" })
+	if not ok then return nil, why, code end
+	local whose = owner(place.path)
+	ok, why, code = fs.mkdir(place.claim:match "^(.*)/", { mode = "0700", owner = whose })
+	if not ok then return nil, why, code end
+	return fs.write(place.claim, text .. "\n", { mode = "0600", owner = whose })
+end
+
+-- Promise this disk to the founding that the permit holds -> true | nil, message, code
+function datadir.claim(permit, place)
+	local allowed = permit:take "claim"
+	return promise(place, {
+		kind = "founding",
+		cluster_id = allowed.cluster_id,
+		member_id = allowed.member_id,
+		token = allowed.token,
+		list = allowed.members,
+	})
+end
+
+-- Promise this disk to the slot that etcd has just answered with -> true | nil, message, code
+function datadir.joined(place, cluster_id, member_id)
+	return promise(place, { kind = "join", cluster_id = cluster_id, member_id = member_id })
+end
+
+-- Reading -------------------------------------------------------------------------------------
+
+-- Names of the log's segments, oldest first -> string[] | nil, message
+local function segments(place)
+	local names, why, code = fs.list(place.wal)
+	if not names and code ~= "missing" then return nil, why end
+	local list = {}
+	for _, name in ipairs(names or {}) do
+		if name:find "%.wal$" then table.insert(list, name) end
+	end
+	return list
+end
+
+-- Whether there is a database -> boolean | nil, message
+local function has_database(place)
+	local stat, why, code = fs.stat(place.database)
+	if not stat and code ~= "missing" then return nil, why end
+	return stat ~= nil
+end
+
+local function look_at_log(place, dir, names)
+	local log, why = read_log(place.wal, names)
+	if not log then return "damaged", why end
+	dir.cluster_id, dir.member_id = log.cluster_id, log.member_id
+	dir.unused, dir.founders = log.unused and not dir.locked, log.founders
+	return "member", ""
+end
+
+-- -> state, why; what else there is goes into dir
+local function look(place, dir)
+	local stat, why, code = fs.stat(place.path, { follow = true })
+	if not stat and code ~= "missing" then return "unknown", why end
+	if stat and stat.type ~= "directory" then return "damaged", place.path .. " is not a directory" end
+	if fs.stat(place.path .. "/proxy") then
+		return "damaged", place.path .. "/proxy is there: this was a proxy of etcd 2"
+	end
+	local names, database
+	names, why = segments(place)
+	if not names then return "unknown", why end
+	database, why = has_database(place)
+	if database == nil then return "unknown", why end
+	dir.locked = database and fs.locked(place.database) == true
+	if names[1] then return look_at_log(place, dir, names) end
+	dir.claim, why = read_claim(place)
+	if why then return "damaged", why end
+	if database and not dir.claim then return "damaged", place.database .. " is there without a write-ahead log" end
+	return "empty", ""
+end
+
+-- What the disk holds -> DataDir; what cannot be read is in it as unknown, with its reason.
+function datadir.read(place)
+	local dir = { state = "hidden", why = "", unused = false, locked = false, read = clock() }
+	if place.path then
+		dir.path = place.path
+		dir.state, dir.why = look(place, dir)
+	end
+	return dir
+end
+
+-- A claim that stands beside a log has come true and goes: kept, it would say "never ran" of a disk
+-- whose log somebody removed by hand -> true | nil, message, code
+function datadir.settle_claim(place)
+	if not place.path or datadir.read(place).state ~= "member" then return true end
+	return fs.remove(place.claim)
+end
+
+-- Moving aside --------------------------------------------------------------------------------
+
+local function asides(path)
+	local kept = 0
+	for _, name in ipairs(fs.list(path) or {}) do
+		if name:find "^member%.aside%-" then kept = kept + 1 end
+	end
+	return kept
+end
+
+-- Rename DIR/member, inside DIR since that may be a mount point -> new path | nil, message, code.
+-- A separate log goes last: as long as it is there, the next run sees what was to be moved.
+-- Data is never deleted; when too much of it has gathered, a person has to look.
+function datadir.aside(permit, place, now)
+	permit:take "aside"
+	local kept = asides(place.path)
+	if kept >= ASIDES_KEPT then
+		return nil, ("%s holds %d member.aside-* directories already: look at them and remove what is not needed")
+			:format(place.path, kept), "conflict"
+	end
+	if fs.stat(place.database) and fs.locked(place.database) ~= false then
+		return nil, place.path .. " is in use by a running etcd", "conflict"
+	end
+	local mark = ".aside-" .. os.date("!%Y%m%dT%H%M%SZ", math.floor(now))
+	local ok, why, code = fs.rename(place.path .. "/member", place.path .. "/member" .. mark)
+	if ok or code == "missing" and place.wal_dir then
+		if not place.wal_dir then return place.path .. "/member" .. mark end
+		ok, why, code = fs.rename(place.wal_dir, place.wal_dir .. mark)
+		if ok then return place.wal_dir .. mark end
+	end
+	return nil, why, code
+end
+
+return datadir

@@ -1,0 +1,317 @@
+-- facts.lua - puts what was seen together: groups answers by cluster id, matches members with
+-- instances once and by parsed address, and says what may be concluded of a machine.  Pure.
+local net = require "core.net"
+
+local facts = {}
+
+local FRESH = 10 -- seconds that a list may be old at the act
+local ETCD = { quorum = true, learner = true, ["no-quorum"] = true, founding = true }
+
+-- Helpers -------------------------------------------------------------------------------------
+
+function facts.majority(n)
+	return n // 2 + 1
+end
+
+-- An etcd answered there, in whatever condition.
+function facts.is_etcd(probe)
+	return ETCD[probe.verdict] == true
+end
+
+local function host(url)
+	local parsed = url and net.url(url)
+	return parsed and parsed.host
+end
+
+local function has_url(urls, url)
+	for _, candidate in ipairs(urls) do
+		if net.same(candidate, url) then return true end
+	end
+	return false
+end
+
+-- Whether the address of an instance, or of a probe, is one of the member's.
+local function at_address(there, member)
+	local here = host(there.peer_url)
+	for _, url in ipairs(member.peer_urls) do
+		if here and here == host(url) then return true end
+	end
+	return false
+end
+
+facts.at_address = at_address
+
+-- The list ------------------------------------------------------------------------------------
+
+local function fingerprint(inventory)
+	local lines = { tostring(inventory.desired) }
+	for _, instance in ipairs(inventory.instances) do
+		table.insert(lines, instance.id .. "\0" .. instance.state)
+	end
+	return table.concat(lines, "\n")
+end
+
+-- Note when this list was read, and since when it reads the same.  `memory` lasts for the run.
+function facts.track(memory, inventory, clock)
+	local print = fingerprint(inventory)
+	if memory.fingerprint ~= print then
+		memory.fingerprint, memory.since = print, clock
+	end
+	inventory.read, inventory.same_since = clock, memory.since
+	return inventory
+end
+
+function facts.settled(inventory)
+	return inventory.read - inventory.same_since >= inventory.lag
+end
+
+function facts.fresh(inventory, clock)
+	return clock - inventory.read <= FRESH
+end
+
+function facts.myself(inventory)
+	for _, instance in ipairs(inventory and inventory.instances or {}) do
+		if instance.id == inventory.self then return instance end
+	end
+end
+
+-- Whether `instance` is one that a founding counts in.
+function facts.counts_in(instance)
+	return instance.state == "booting" or instance.state == "live"
+end
+
+-- The founding list: every booting or live instance, sorted bytewise by name -> Founder[]
+function facts.founders(inventory)
+	local list = {}
+	for _, instance in ipairs(inventory.instances) do
+		if facts.counts_in(instance) and instance.peer_url then
+			table.insert(list, { name = instance.etcd_name, peer_urls = { instance.peer_url } })
+		end
+	end
+	table.sort(list, function(a, b) return a.name < b.name end)
+	return list
+end
+
+-- Clusters ------------------------------------------------------------------------------------
+
+local function knows_more(probe, other)
+	return not other or (probe.applied or -1) > (other.applied or -1)
+end
+
+-- Every cluster id seen, those with quorum first, then by id -> Cluster[]
+-- `mine` is the member id on this machine's disk, or its name and peer URL: it never counts for "strong".
+function facts.clusters(probes, me)
+	local by_id, clusters = {}, {}
+	local function group(probe)
+		local cluster = by_id[probe.cluster_id]
+		if not cluster then
+			cluster = { id = probe.cluster_id, quorum = false, witnesses = {}, lists = {}, endpoints = {}, members = {} }
+			by_id[probe.cluster_id] = cluster
+			table.insert(clusters, cluster)
+		end
+		return cluster
+	end
+	local keys = {}
+	for key in pairs(probes) do table.insert(keys, key) end
+	table.sort(keys)
+	local best = {}
+	for _, key in ipairs(keys) do
+		local probe = probes[key]
+		if probe.cluster_id then
+			local cluster = group(probe)
+			table.insert(cluster.witnesses, key)
+			local quorum = probe.verdict == "quorum"
+			if quorum then
+				cluster.quorum = true
+				cluster.leader = cluster.leader or probe.leader
+				cluster.version = cluster.version or probe.cluster_version
+				cluster.api = cluster.api or probe.api
+				table.insert(cluster.lists, probe.members)
+				table.insert(cluster.endpoints, probe.client_url)
+			end
+			local known = best[cluster.id]
+			local better = known and known.quorum and not quorum
+			if probe.members and not better
+				and (quorum and not (known and known.quorum) or knows_more(probe, known and known.probe)) then
+				best[cluster.id] = { probe = probe, quorum = quorum }
+				cluster.members = probe.members
+			end
+		end
+	end
+	for _, cluster in ipairs(clusters) do
+		cluster.strong = facts.strong(cluster, probes, me)
+	end
+	table.sort(clusters, function(a, b)
+		if a.quorum ~= b.quorum then return a.quorum end
+		return a.id < b.id
+	end)
+	return clusters
+end
+
+-- Whether a majority of its voters, me not among them, gave `quorum` themselves.
+function facts.strong(cluster, probes, me)
+	local voters, witnesses = 0, 0
+	local said = {}
+	for _, probe in pairs(probes) do
+		if probe.verdict == "quorum" and probe.cluster_id == cluster.id and probe.member_id then
+			said[probe.member_id] = true
+		end
+	end
+	for _, member in ipairs(cluster.members) do
+		if not member.learner then
+			voters = voters + 1
+			local mine = facts.is_mine(member, me)
+			if said[member.id] and not mine then witnesses = witnesses + 1 end
+		end
+	end
+	return voters > 0 and witnesses >= facts.majority(voters)
+end
+
+-- U: the one cluster with quorum; nil where there is none, or two.
+function facts.one_quorum(clusters)
+	local first, second = clusters[1], clusters[2]
+	if first and first.quorum and not (second and second.quorum) then return first end
+end
+
+-- Members -------------------------------------------------------------------------------------
+
+-- My slot: the member at my peer address, or named as I am, or named by my claim.
+function facts.is_mine(member, me, claim)
+	if me.name and member.name == me.name then return true end
+	if claim and claim.member_id == member.id then return true end
+	for _, url in ipairs(me.peer_urls or {}) do
+		if has_url(member.peer_urls, url) then return true end
+	end
+	return false
+end
+
+function facts.at_my_address(member, me)
+	for _, url in ipairs(me.peer_urls or {}) do
+		if not has_url(member.peer_urls, url) then return false end
+	end
+	return me.peer_urls ~= nil and me.peer_urls[1] ~= nil
+end
+
+function facts.find(members, id)
+	for _, member in ipairs(members) do
+		if member.id == id then return member end
+	end
+end
+
+-- The instances that a member may be: by name where it has one, else by address.
+-- A live instance with that name, or address, is what counts when a dead one has it too.
+function facts.instances_of(member, inventory)
+	local named, located = {}, {}
+	for _, instance in ipairs(inventory.instances) do
+		if member.name ~= "" and instance.etcd_name == member.name then table.insert(named, instance) end
+		if at_address(instance, member) then table.insert(located, instance) end
+	end
+	return named[1] and named or located, named[1] ~= nil
+end
+
+-- Write who runs where into the members of U and the instances.
+function facts.match(inventory, cluster)
+	if not inventory or not cluster then return end
+	for _, member in ipairs(cluster.members) do
+		local candidates = facts.instances_of(member, inventory)
+		for _, instance in ipairs(candidates) do
+			if not member.instance or instance.state ~= "dead" then member.instance = instance.id end
+			if not instance.member or instance.state ~= "dead" then instance.member = member.id end
+		end
+	end
+end
+
+local function all_dead(instances)
+	for _, instance in ipairs(instances) do
+		if instance.state ~= "dead" then return false end
+	end
+	return instances[1] ~= nil
+end
+
+-- Whether the member's machine is dead: "word" (the provider said so), "absence" (from a list that
+-- is exhaustive and settled, nobody else having its address), or nil.
+function facts.dead(member, inventory)
+	if not inventory then return nil end
+	local instances, by_name = facts.instances_of(member, inventory)
+	if (by_name or member.name == "") and all_dead(instances) then return "word" end
+	if by_name then return nil end
+	for _, instance in ipairs(inventory.instances) do
+		if instance.state ~= "dead" and at_address(instance, member) then return nil end
+	end
+	local exhaustive = inventory.complete and inventory.gone == "dead" and facts.settled(inventory)
+	return exhaustive and "absence" or nil
+end
+
+-- Since when the provider has it dead by its own word, 0 unknown.
+function facts.dead_since(member, inventory)
+	local since = 0
+	for _, instance in ipairs((facts.instances_of(member, inventory))) do
+		since = math.max(since, instance.since or 0)
+	end
+	return since
+end
+
+-- Whether nothing at its address answers as this member; another process at a re-used address is
+-- silence as well.
+function facts.silent(member, probes)
+	for _, probe in pairs(probes) do
+		if probe.member_id == member.id and facts.is_etcd(probe) then return false end
+	end
+	return true
+end
+
+-- The probe in which this member itself answered, with that verdict.
+function facts.answered(member, probes, verdict)
+	for _, probe in pairs(probes) do
+		if probe.member_id == member.id and probe.verdict == verdict then return probe end
+	end
+end
+
+-- Journal -------------------------------------------------------------------------------------
+
+-- Keep since when each member's machine is seen dead -> whether the journal changed
+function facts.note_dead(journal, cluster, inventory, now)
+	if not cluster or not inventory then return false end
+	local seen, changed = {}, false
+	for _, member in ipairs(cluster.members) do
+		local how = facts.dead(member, inventory)
+		local known = journal.dead_since[member.id]
+		if how and (not known or known.word ~= (how == "word")) then
+			local since = how == "word" and facts.dead_since(member, inventory) or 0
+			known = { at = since > 0 and since or now, word = how == "word" }
+			changed = true
+		end
+		seen[member.id] = how and known or nil
+	end
+	for id in pairs(journal.dead_since) do
+		if not seen[id] then changed = true end
+	end
+	journal.dead_since = seen
+	return changed
+end
+
+-- Keep since when each learner that never started is seen -> whether the journal changed
+function facts.note_pending(journal, cluster, now)
+	if not cluster then return false end
+	local seen, changed = {}, false
+	for _, member in ipairs(cluster.members) do
+		if member.learner and not member.started then
+			seen[member.id] = journal.pending_since[member.id] or now
+			changed = changed or not journal.pending_since[member.id]
+		end
+	end
+	for id in pairs(journal.pending_since) do
+		if not seen[id] then changed = true end
+	end
+	journal.pending_since = seen
+	return changed
+end
+
+function facts.asked_remove(journal, cluster_id, member_id)
+	for _, asked in ipairs(journal.asked_remove) do
+		if asked.cluster_id == cluster_id and asked.member_id == member_id then return true end
+	end
+	return false
+end
+
+return facts

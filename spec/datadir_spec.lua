@@ -1,0 +1,229 @@
+-- What a data directory holds: logs as etcd writes them, and logs that nobody should trust.
+local datadir = require "datadir"
+local etcd = require "core.etcd"
+local fs = require "core.fs"
+local proc = require "core.proc"
+local task = require "core.task"
+
+local dir, place
+
+local function path(name) return dir .. "/" .. name end
+
+-- Protobuf and frames, written the long way round.
+local function varint(n)
+	local out = {}
+	repeat
+		local byte = n & 0x7f
+		n = n >> 7
+		table.insert(out, string.char(n ~= 0 and byte | 0x80 or byte))
+	until n == 0
+	return table.concat(out)
+end
+local function int(field, n) return varint(field << 3) .. varint(n) end
+local function bytes(field, s) return varint(field << 3 | 2) .. varint(#s) .. s end
+
+local function frame(kind, data)
+	local record = int(1, kind) .. int(2, 0) .. bytes(3, data)
+	local padding = -#record % 8
+	local head = #record
+	if padding > 0 then head = head | (0x80 | padding) << 56 end
+	return string.pack("<i8", head) .. record .. ("\0"):rep(padding)
+end
+
+local function founder(index, name, url)
+	local context = ('{"id":%d,"peerURLs":["%s"],"name":"%s"}'):format(index, url, name)
+	local change = int(1, index) .. int(2, 0) .. int(3, index) .. bytes(4, context)
+	return frame(2, int(1, 1) .. int(2, 1) .. int(3, index) .. bytes(4, change))
+end
+
+local META = frame(4, "") .. frame(1, int(1, 0xfedcba9876543210) .. int(2, 0x8000000000000001)) .. frame(5, "")
+local FOUNDERS = founder(1, "b", "http://127.9.1.2:2380") .. founder(2, "a", "http://127.9.1.1:2380")
+local NORMAL = frame(2, int(1, 0) .. int(2, 2) .. int(3, 3) .. bytes(4, "w"))
+
+local function wal(content, name)
+	assert(fs.mkdir(path "member/wal"))
+	assert(fs.write(path("member/wal/" .. (name or "0000000000000000-0000000000000000.wal")), content))
+end
+
+local function permit(allowed)
+	return { take = function(_, action)
+		assert.equal(allowed.action, action)
+		return allowed
+	end }
+end
+
+describe("datadir", function()
+	before_each(function()
+		dir = os.tmpname()
+		os.remove(dir)
+		place = datadir.at(dir)
+	end)
+	after_each(function() proc.run { "rm", "-rf", dir } end)
+
+	it("is empty when it does not exist, or holds no log", function()
+		assert.equal("empty", datadir.read(place).state)
+		assert(fs.mkdir(path "member/wal"))
+		assert.equal("empty", datadir.read(place).state)
+		assert(fs.write(path "member/wal/0.tmp", ("\0"):rep(64)))
+		assert.equal("empty", datadir.read(place).state)
+	end)
+
+	it("reads ids above 2^63 exactly", function()
+		wal(META .. FOUNDERS .. ("\0"):rep(4096))
+		local data = datadir.read(place)
+		assert.equal("member", data.state)
+		assert.equal("18364758544493064720", data.member_id)
+		assert.equal("9223372036854775809", data.cluster_id)
+	end)
+
+	local cases = {
+		{ "bootstrap entries alone are unused", META .. FOUNDERS, true },
+		{ "bootstrap entries and votes are unused", META .. FOUNDERS .. frame(3, int(1, 7) .. int(2, 1)), true },
+		{ "a normal entry is use", META .. FOUNDERS .. NORMAL, false },
+		{ "a membership change of a later term is use", META .. FOUNDERS .. frame(2, int(1, 1) .. int(2, 2) .. int(3, 3)), false },
+		{ "a snapshot is use", META .. frame(5, int(1, 10) .. int(2, 2)) .. FOUNDERS, false },
+		{ "no entry at all is not a founding", META, false },
+		{ "a record that was being written ends the log", META .. FOUNDERS .. NORMAL:sub(1, 12), true },
+	}
+	for _, case in ipairs(cases) do
+		it(case[1], function()
+			wal(case[2])
+			local data = datadir.read(place)
+			assert.equal("member", data.state)
+			assert.equal(case[3], data.unused)
+		end)
+	end
+
+	it("lists the founders of an unused log by name", function()
+		wal(META .. FOUNDERS)
+		assert.same({
+			{ name = "a", peer_urls = { "http://127.9.1.1:2380" } }, { name = "b", peer_urls = { "http://127.9.1.2:2380" } },
+		}, datadir.read(place).founders)
+	end)
+
+	it("takes a second segment for use", function()
+		wal(META .. FOUNDERS)
+		wal(META, "0000000000000001-0000000000000009.wal")
+		assert.is_false(datadir.read(place).unused)
+	end)
+
+	for name, content in pairs { ["of no length"] = "", ["of zeros"] = ("\0"):rep(512), ["of noise"] = ("\x7f"):rep(512),
+		["without metadata"] = frame(4, ""), ["with metadata cut"] = META:sub(1, 20) } do
+		it("calls a log " .. name .. " damaged", function()
+			wal(content)
+			local data = datadir.read(place)
+			assert.equal("damaged", data.state)
+			assert.matches("wal", data.why, 1, true)
+		end)
+	end
+
+	it("calls a database without a log damaged, unless a claim lies beside it", function()
+		assert(fs.mkdir(path "member/snap"))
+		assert(fs.write(path "member/snap/db", "x"))
+		assert.equal("damaged", datadir.read(place).state)
+		assert(datadir.joined(place, "5", "18446744073709551615"))
+		local data = datadir.read(place)
+		assert.equal("empty", data.state)
+		assert.same({ kind = "join", cluster_id = "5", member_id = "18446744073709551615" }, data.claim)
+	end)
+
+	it("keeps a founding claim as it was allowed", function()
+		local list = { { name = "a", peer_urls = { "http://127.9.1.1:2380" } } }
+		assert(datadir.claim(permit { action = "claim", cluster_id = "18446744073709551615", member_id = "7", token = "t", members = list }, place))
+		assert.same({ kind = "founding", cluster_id = "18446744073709551615", member_id = "7", token = "t", list = list }, datadir.read(place).claim)
+		assert.equal(tonumber("700", 8), fs.stat(dir).mode & 0x1ff)
+	end)
+
+	for name, text in pairs { cut = '{"kind":"join"', ["of another kind"] = '{"kind":"x","cluster_id":"1","member_id":"2"}',
+		["without ids"] = '{"kind":"join"}', ["of no founders"] = '{"kind":"founding","cluster_id":"1","member_id":"2","token":"t","list":[]}' } do
+		it("calls a claim " .. name .. " damage: what was promised is not known", function()
+			assert(fs.mkdir(path "member"))
+			assert(fs.write(path "member/claim.json", text))
+			assert.equal("damaged", datadir.read(place).state)
+		end)
+	end
+
+	it("removes a claim that stands beside a log", function()
+		assert(datadir.joined(place, "5", "6"))
+		assert(datadir.settle_claim(place))
+		assert.is_table(datadir.read(place).claim)
+		wal(META .. FOUNDERS)
+		assert(datadir.settle_claim(place))
+		assert.is_nil(fs.stat(path "member/claim.json"))
+	end)
+
+	it("moves data aside with the claim, and never over another", function()
+		wal(META .. FOUNDERS)
+		local to = assert(datadir.aside(permit { action = "aside" }, place, 0))
+		assert.equal(path "member.aside-19700101T000000Z", to)
+		assert.equal("empty", datadir.read(place).state)
+		wal(META .. FOUNDERS)
+		local ok, why = datadir.aside(permit { action = "aside" }, place, 0)
+		assert.is_nil(ok)
+		assert.matches("aside", why)
+		assert.equal("member", datadir.read(place).state)
+	end)
+
+	it("keeps no more than ten directories aside", function()
+		for i = 1, 10 do assert(fs.mkdir(path("member.aside-" .. i))) end
+		wal(META .. FOUNDERS)
+		local ok, why, code = datadir.aside(permit { action = "aside" }, place, 0)
+		assert.is_nil(ok)
+		assert.matches("remove", why)
+		assert.equal("conflict", code)
+	end)
+
+	it("keeps the claim beside a log that is elsewhere, and moves both", function()
+		place = datadir.at(path "data", path "logs/wal")
+		assert(datadir.joined(place, "5", "6"))
+		assert.is_table(fs.stat(path "logs/wal.claim.json"))
+		assert.equal("5", datadir.read(place).claim.cluster_id)
+		assert(fs.mkdir(path "logs/wal"))
+		assert(fs.mkdir(path "data/member/snap"))
+		assert(fs.write(path "logs/wal/0000000000000000-0000000000000000.wal", META .. FOUNDERS))
+		assert(datadir.settle_claim(place))
+		assert.is_nil(fs.stat(path "logs/wal.claim.json"))
+		assert.is_true(datadir.read(place).unused)
+		assert(datadir.aside(permit { action = "aside" }, place, 0))
+		assert.equal("empty", datadir.read(place).state)
+		assert.is_table(fs.stat(path "data/member.aside-19700101T000000Z"))
+		assert.is_table(fs.stat(path "logs/wal.aside-19700101T000000Z"))
+	end)
+
+	it("calls a file in the directory's place damage", function()
+		assert(fs.write(dir, "x"))
+		assert.equal("damaged", datadir.read(place).state)
+		os.remove(dir)
+	end)
+
+	it("says that a directory is not its own to see", function()
+		assert.equal("hidden", datadir.read(datadir.at(false)).state)
+	end)
+
+	it("agrees with a real etcd about ids, use and lock", function()
+		local a, b = "http://127.9.2.1:2380", "http://127.9.2.2:2380"
+		local cluster_id, ids = etcd.identify({ { name = "a", peer_urls = { a } }, { name = "b", peer_urls = { b } } }, "tok")
+		assert(datadir.claim(permit { action = "claim", cluster_id = cluster_id, member_id = ids[1], token = "tok",
+			members = { { name = "a", peer_urls = { a } }, { name = "b", peer_urls = { b } } } }, place))
+		local child = assert(proc.spawn { "etcd", "--name", "a", "--data-dir", dir, "--listen-peer-urls", a, "--initial-advertise-peer-urls", a,
+			"--listen-client-urls", "http://127.9.2.1:2379", "--advertise-client-urls", "http://127.9.2.1:2379",
+			"--initial-cluster", "a=" .. a .. ",b=" .. b, "--initial-cluster-token", "tok", stdout = "null", stderr = "null" })
+		local deadline, lists = task.now() + 20, nil
+		repeat
+			task.sleep(0.05)
+			lists = etcd.lists { targets = { { key = "a", peer_url = a } } }
+		until lists[1].members or task.now() > deadline
+		local while_running = datadir.read(place)
+		child:kill "KILL"
+		child:wait()
+		local after = datadir.read(place)
+		assert.equal(cluster_id, lists[1].cluster_id)
+		assert.is_true(while_running.locked)
+		assert.is_false(while_running.unused)
+		assert.is_false(after.locked)
+		assert.is_true(after.unused)
+		assert.equal(cluster_id, after.cluster_id)
+		assert.equal(ids[1], after.member_id)
+		assert.equal(2, #after.founders)
+	end)
+end)

@@ -1,0 +1,273 @@
+-- The decision table, row by row: what is seen -> what is planned.
+local facts = require "facts"
+local rollcall = require "rollcall"
+local steady = require "policies.steady"
+
+-- A world of three machines a, b, c at 127.9.0.1 to 3 and the cluster 100 of members 1, 2, 3.
+local function url(i) return ("http://127.9.0.%d:2380"):format(i) end
+local function client(i) return ("http://127.9.0.%d:2379"):format(i) end
+local NAMES = { "a", "b", "c", "d", "e" }
+
+local function instance(i, state)
+	return {
+		id = NAMES[i], name = NAMES[i], etcd_name = NAMES[i], addresses = {}, state = state or "live", since = 0,
+		peer_url = url(i), client_url = client(i), zone = "", tags = {},
+	}
+end
+
+local function inventory(states, more)
+	local list = { self = "a", instances = {}, desired = #states, complete = true, gone = "dead", lag = 0, read = 100, same_since = 100 }
+	for i, state in ipairs(states) do
+		if state then table.insert(list.instances, instance(i, state)) end
+	end
+	for key, value in pairs(more or {}) do list[key] = value end
+	return list
+end
+
+local function member(i, more)
+	local m = {
+		id = tostring(i), name = NAMES[i], peer_urls = { url(i) }, client_urls = { client(i) }, learner = false, started = true,
+	}
+	for key, value in pairs(more or {}) do m[key] = value end
+	return m
+end
+
+local UNSTARTED = { name = "", client_urls = {}, started = false }
+
+local function probe(i, verdict, more)
+	local p = { key = NAMES[i], name = NAMES[i], peer_url = url(i), client_url = client(i), verdict = verdict, why = verdict, sent = 99, at = 100 }
+	for key, value in pairs(more or {}) do p[key] = value end
+	return p
+end
+
+-- Facts of machine a.  o.members: the list that every etcd gives; o.see: {i = verdict}.
+local function seen(o)
+	local f = {
+		now = 1000, clock = 100, me = { id = "a", name = "a", address = "127.9.0.1", peer_urls = { url(1) }, client_urls = { client(1) }, token = "t" },
+		inventory = inventory { "live", "live", "live" }, probes = {}, data_dir = { state = "empty", why = "", unused = false, locked = false, path = "/data" },
+		found = "rollcall", roll_call = rollcall.new(), promoter = false, history = {}, changed = false, paused = false,
+		journal = { dead_since = {}, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} },
+	}
+	for i, verdict in pairs(o.see or {}) do
+		local more = type(verdict) == "table" and verdict or {}
+		local p = probe(i, more.verdict or verdict, more)
+		if facts.is_etcd(p) then
+			p.cluster_id = p.cluster_id or "100"
+			p.members = p.members or o.members
+			p.member_id = p.member_id or tostring(i)
+			p.applied = i
+		end
+		f.probes[p.key] = p
+	end
+	for key, value in pairs(o) do
+		if key ~= "see" and key ~= "members" then f[key] = value end
+	end
+	f.clusters = facts.clusters(f.probes, f.me)
+	f.cluster = facts.one_quorum(f.clusters)
+	facts.match(f.inventory, f.cluster)
+	facts.note_dead(f.journal, f.cluster, f.inventory, f.now)
+	f.desired = o.desired or f.inventory and f.inventory.desired
+	if f.inventory and f.inventory.complete then
+		f.founding = { list = facts.founders(f.inventory), token = "t-1", cluster_id = "900", member_id = "11" }
+		f.roll_call.cluster_id = f.roll_call.cluster_id or "900"
+	end
+	return f
+end
+
+local function data(more)
+	local d = { state = "member", why = "", cluster_id = "100", member_id = "1", unused = false, locked = false, path = "/data" }
+	for key, value in pairs(more or {}) do d[key] = value end
+	return d
+end
+
+local FOUNDERS = {
+	{ name = "a", peer_urls = { url(1) } }, { name = "b", peer_urls = { url(2) } }, { name = "c", peer_urls = { url(3) } },
+}
+local function founding_claim(id)
+	return { kind = "founding", cluster_id = id, member_id = "1", token = "t", list = FOUNDERS }
+end
+local function empty(claim)
+	return { state = "empty", why = "", unused = false, locked = false, path = "/data", claim = claim }
+end
+
+local ABC = { member(1), member(2), member(3) }
+local BC = { member(2), member(3) }
+
+local function answer(name, more)
+	local a = { name = name, data = "empty", cluster_id = "900", ready = false, counts = {} }
+	for key, value in pairs(more or {}) do a[key] = value end
+	return a
+end
+
+-- A roll call in which b and c have said this.
+local function called(b, c, more)
+	local rc = rollcall.new()
+	rc.cluster_id = "900"
+	for key, value in pairs(more or {}) do rc[key] = value end
+	for _, a in pairs { b or nil, c or nil } do rollcall.store(rc, a, 98, { name = "a" }) end
+	return rc
+end
+
+local READY = { ready = true, claim = "900" }
+
+local TABLE = {
+	-- row, what is seen, facts, action, more of the plan
+	{ "0", "an etcd runs on this data", { data_dir = data(), me_running = { cluster_id = "100", member_id = "1" }, members = ABC,
+		see = { "quorum", "quorum", "quorum" } }, "start" },
+	{ "0", "an etcd runs, the data directory is empty", { me_running = { cluster_id = "100", member_id = "1" } }, "fail" },
+	{ "0", "an etcd runs on other data", { data_dir = data(), me_running = { cluster_id = "7", member_id = "1" } }, "fail" },
+	{ "1", "damaged data", { data_dir = { state = "damaged", why = "zero length", path = "/data" } }, "fail" },
+	{ "2", "listed by a working cluster", { data_dir = data(), members = ABC, see = { "refused", "quorum", "quorum" } }, "start" },
+	{ "2", "listed, the address changed", { data_dir = data(), members = { member(1, { peer_urls = { url(9) } }), member(2), member(3) },
+		see = { "refused", "quorum", "quorum" } }, "update", { member = "1" } },
+	{ "2", "listed, the update was refused", { data_dir = data(), members = { member(1, { peer_urls = { url(9) } }), member(2), member(3) },
+		see = { "refused", "quorum", "quorum" }, history = { { action = "update", member = "1", ok = false } } }, "start" },
+	{ "2", "a learner's address changed", { data_dir = data(), members = { member(1, { peer_urls = { url(9) }, learner = true }), member(2), member(3) },
+		see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
+	{ "3", "removed, a majority says so", { data_dir = data(), members = BC, see = { "refused", "quorum", "quorum" } }, "aside" },
+	{ "3", "removed, a minority says so", { data_dir = data(), members = BC, see = { "refused", "quorum", "unknown" } }, "start" },
+	{ "3", "removed, one of the lists still has it", { data_dir = data(), members = BC,
+		see = { "refused", "quorum", { verdict = "quorum", members = ABC } } }, "start" },
+	{ "4", "another cluster works, the founding never had quorum", { data_dir = data { cluster_id = "7", unused = true, founders = FOUNDERS },
+		members = BC, see = { "refused", "quorum", "quorum" } }, "aside" },
+	{ "4", "another cluster works, this one is remembered", { data_dir = data { cluster_id = "7" }, members = BC, see = { "refused", "quorum", "quorum" },
+		journal = { dead_since = {}, pending_since = {}, asked_remove = {}, clusters = { "7" }, asides = {} } }, "start" },
+	{ "4", "another cluster works, a volume from elsewhere", { data_dir = data { cluster_id = "7" }, members = BC,
+		see = { "refused", "quorum", "quorum" } }, "fail" },
+	{ "5", "unused, one founder dead and one empty", { data_dir = data { unused = true, founders = FOUNDERS },
+		inventory = inventory { "live", "dead", "live" }, see = { "refused", "unknown", { verdict = "waiting", answer = answer "c" } } }, "aside" },
+	{ "5", "unused, one founder dead, the other claims the same", { data_dir = data { unused = true, founders = FOUNDERS },
+		inventory = inventory { "live", "dead", "live" },
+		see = { "refused", "unknown", { verdict = "waiting", answer = answer("c", { claim = "100" }) } } }, "start" },
+	{ "5", "used, both founders empty", { data_dir = data { founders = FOUNDERS },
+		see = { "refused", { verdict = "waiting", answer = answer "b" }, { verdict = "waiting", answer = answer "c" } } }, "start" },
+	{ "5", "unused, only one founder empty", { data_dir = data { unused = true, founders = FOUNDERS },
+		see = { "refused", "refused", { verdict = "waiting", answer = answer "c" } } }, "start" },
+	{ "6", "data, the cloud silent", { data_dir = data(), inventory = false }, "start" },
+	{ "6", "data, two clusters with quorum", { data_dir = data(),
+		see = { "refused", { verdict = "quorum", members = ABC }, { verdict = "quorum", cluster_id = "200", members = ABC } } }, "start" },
+	{ "-", "data that cannot be read", { data_dir = { state = "unknown", why = "denied", path = "/data" } }, "wait" },
+	{ "7", "two clusters with quorum", { see = { "refused", { verdict = "quorum", members = ABC },
+		{ verdict = "quorum", cluster_id = "200", members = ABC } } }, "fail", { exit = 5 } },
+	{ "7", "quorum, and a confirmed marker of another", { members = BC, see = { "refused", "quorum", "quorum" },
+		marker = { cluster_id = "200", confirmed = true } }, "fail", { exit = 5 } },
+	{ "8", "this machine is leaving", { inventory = inventory { "leaving", "live", "live" }, members = BC,
+		see = { "refused", "quorum", "quorum" } }, "wait" },
+	{ "9", "the founding that is claimed runs", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "founding" } }, "new" },
+	{ "9", "the founding that is claimed lost its quorum", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "no-quorum" } }, "new" },
+	{ "9", "the founding of the claim does not list me", { data_dir = empty(founding_claim "100"), members = BC, see = { "refused", "founding" } }, "wait" },
+	{ "10", "added, claimed, not started", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
+		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" } }, "start" },
+	{ "10", "founding claim, the founding has quorum", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "quorum", "quorum" } }, "start" },
+	{ "10", "added, claimed, but asked to be removed", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
+		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" },
+		journal = { dead_since = {}, pending_since = {}, asked_remove = { { cluster_id = "100", member_id = "1" } }, clusters = {}, asides = {} } }, "remove" },
+	{ "11", "join claim, the cluster lost its quorum", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
+		members = { member(1, UNSTARTED), member(2) }, see = { "refused", "no-quorum" } }, "start" },
+	{ "11", "join claim as a learner", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
+		members = { member(1, { client_urls = {}, started = false, learner = true }), member(2) }, see = { "refused", "no-quorum" } }, "wait" },
+	{ "12", "the disk was lost", { members = ABC, see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
+	{ "12", "a slot that never started, without a claim", { members = { member(1, UNSTARTED), member(2), member(3) },
+		see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
+	{ "12", "the disk was lost, a minority answers", { members = ABC, see = { "refused", "quorum", "unknown" } }, "wait" },
+	{ "12", "a dead machine's member at my address", { members = { member(1, { name = "old" }), member(2), member(3) },
+		see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
+	{ "12", "a live machine's member at my address", { members = { member(1, { name = "c" }), member(2) },
+		see = { "refused", "quorum" }, inventory = inventory { "live", "live", "live" } }, "wait" },
+	{ "13", "a learner answers", { members = { member(2), member(3), member(4, { learner = true }) },
+		see = { [2] = "quorum", [3] = "quorum", [4] = "learner" }, desired = 4 }, "promote", { member = "4" } },
+	{ "14", "a dead and silent member, grace over", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }), see = { [2] = "quorum", [3] = "quorum", [4] = "unknown" },
+		journal = { dead_since = { ["4"] = { at = 1, word = true } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } },
+		"remove", { member = "4" } },
+	{ "14", "a dead and silent member, within grace", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }), see = { [2] = "quorum", [3] = "quorum" } }, "wait" },
+	{ "14", "gone from an exhaustive list, grace over", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live" }), see = { [2] = "quorum", [3] = "quorum" },
+		journal = { dead_since = { ["4"] = { at = 1, word = false } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } },
+		"remove", { member = "4" } },
+	{ "14", "gone from a list that proves nothing", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live" }, { gone = "unknown" }), see = { [2] = "quorum", [3] = "quorum" } }, "wait" },
+	{ "14", "dead for the provider, yet it answers", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }), see = { [2] = "quorum", [3] = "quorum", [4] = "quorum" },
+		journal = { dead_since = { ["4"] = { at = 1, word = true } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } }, "wait" },
+	{ "15", "room, and all voters answer", { members = BC, see = { "refused", "quorum", "quorum" } }, "add" },
+	{ "15", "no room", { members = BC, desired = 2, see = { "refused", "quorum", "quorum" } }, "wait" },
+	{ "15", "somebody else's addition is pending", { members = { member(2), member(3), member(4, UNSTARTED) }, desired = 5,
+		inventory = inventory { "live", "live", "live", "live", "live" }, see = { "refused", "quorum", "quorum" } }, "wait" },
+	{ "15", "a voter does not answer", { members = BC, see = { "refused", "quorum", "unknown" } }, "wait" },
+	{ "15", "one member: a voter would take its quorum", { members = { member(2) }, see = { "refused", "quorum" } }, "wait" },
+	{ "15", "one member, somebody promotes", { members = { member(2) }, see = { "refused", "quorum" }, promoter = true }, "add", { learner = true } },
+	{ "16", "a learner only", { members = { member(2, { learner = true }), member(3) }, see = { "refused", "learner" } }, "wait" },
+	{ "17", "a cluster without quorum", { members = ABC, see = { "refused", "no-quorum", "refused" } }, "wait" },
+	{ "17", "a founding of others", { members = BC, see = { "refused", "founding", "refused" } }, "wait" },
+	{ "18", "a TLS failure", { see = { "refused", { verdict = "unknown", code = "tls" }, "refused" } }, "wait", { exit = 4 } },
+	{ "19", "a confirmed marker and silence", { marker = { cluster_id = "100", confirmed = true } }, "wait" },
+	{ "20", "all are here and empty", { roll_call = called(answer "b", answer "c") }, "claim" },
+	{ "20", "one counts on me from before", { roll_call = called(answer "b", answer("c", { counts = { "a" } })) }, "wait" },
+	{ "20", "one sees another list", { roll_call = called(answer "b", answer("c", { cluster_id = "901" })) }, "wait" },
+	{ "20", "claimed, not all are ready", { data_dir = empty(founding_claim "900"), roll_call = called(answer("b", READY), answer "c") }, "wait" },
+	{ "20", "claimed, all are ready", { data_dir = empty(founding_claim "900"), roll_call = called(answer("b", READY), answer("c", READY)) }, "new" },
+	{ "20", "claimed for an earlier list", { data_dir = empty(founding_claim "800"), roll_call = called(answer "b", answer "c") }, "wait" },
+	{ "20", "claimed for an earlier list, all let go", { data_dir = empty(founding_claim "800"),
+		roll_call = called(answer "b", answer "c", { withdrawn = 97 }) }, "claim" },
+	{ "20", "size one", { inventory = inventory { "live" } }, "claim" },
+	{ "20", "size one, claimed", { inventory = inventory { "live" }, data_dir = empty(founding_claim "900") }, "new" },
+	{ "20", "refusal does not found", { see = { "refused", "refused", "refused" } }, "wait" },
+	{ "20", "found = refused, silent for long enough", { see = { "refused", "refused", "refused" }, found = "refused", refused_since = 60 }, "claim" },
+	{ "20", "found = refused, not silent for long enough", { found = "refused", refused_since = 90 }, "wait" },
+	{ "20", "too few machines", { inventory = inventory({ "live", "live" }, { desired = 3 }), roll_call = called(answer "b") }, "wait" },
+	{ "20", "a machine is leaving", { inventory = inventory({ "live", "live", "live", "leaving" }, { desired = 3 }),
+		roll_call = called(answer "b", answer "c") }, "wait" },
+	{ "21", "the list is unknown", { inventory = false, inventory_why = "no answer" }, "wait" },
+	{ "21", "the list is not complete", { inventory = inventory({ "live", "live", "live" }, { complete = false }) }, "wait" },
+	{ "hidden", "a started slot of mine", { data_dir = { state = "hidden", why = "" }, members = ABC, see = { "refused", "quorum", "quorum" } }, "start" },
+	{ "hidden", "an unstarted slot of mine", { data_dir = { state = "hidden", why = "" }, members = { member(1, UNSTARTED), member(2), member(3) },
+		see = { "refused", "quorum", "quorum" } }, "remove" },
+	{ "hidden", "an unstarted slot that this run added", { data_dir = { state = "hidden", why = "" },
+		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" },
+		history = { { action = "add", member = "1", ok = true } } }, "start" },
+	{ "hidden", "no roll call", { data_dir = { state = "hidden", why = "" }, roll_call = called(answer "b", answer "c") }, "wait" },
+}
+
+describe("steady", function()
+	for _, row in ipairs(TABLE) do
+		local number, what, given, action, more = table.unpack(row)
+		it(("row %s: %s -> %s"):format(number, what, action), function()
+			local f = seen(given)
+			if given.inventory == false then f.inventory, f.founding, f.desired = nil, nil, nil end
+			f.me.running = given.me_running
+			local plan = steady.decide(f)
+			assert.equal(action, plan.action, plan.reason)
+			assert.is_true(#plan.reason > 0)
+			for key, value in pairs(more or {}) do assert.equal(value, plan[key]) end
+		end)
+	end
+
+	it("never evicts when told not to", function()
+		local f = seen { members = { member(2), member(3), member(4) }, inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }),
+			see = { [2] = "quorum", [3] = "quorum" },
+			journal = { dead_since = { ["4"] = { at = 1, word = true } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } }
+		assert.equal("wait", steady { evict = false }(f).action)
+		assert.equal("remove", steady {}(f).action)
+	end)
+
+	it("counts the grace of absence on its own", function()
+		local f = seen { members = { member(2), member(3), member(4) }, see = { [2] = "quorum", [3] = "quorum" },
+			journal = { dead_since = { ["4"] = { at = 1000 - 599, word = false } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } }
+		assert.equal("wait", steady {}(f).action)
+		assert.equal("remove", steady { evict_gone_after = 599 }(f).action)
+		assert.equal("wait", steady { evict_after = 0 }(f).action)
+	end)
+
+	it("names an option that it does not know", function()
+		assert.error_matches(function() steady { evict_later = 3 } end, "evict_later")
+		assert.error_matches(function() steady { evict_after = "3" } end, "evict_after")
+	end)
+
+	it("names the machines that it waits for", function()
+		local plan = steady.decide(seen { see = { "refused", { verdict = "unknown", why = "no answer within 2 s" }, "refused" } })
+		assert.same({ "b", "c" }, { plan.waiting_for[1].instance, plan.waiting_for[2].instance })
+		assert.equal("no answer within 2 s", plan.waiting_for[1].why)
+	end)
+end)
