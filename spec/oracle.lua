@@ -103,7 +103,6 @@ local function known_cluster(world, number, list)
 end
 
 local act = {}
-oracle.act = act
 
 function act.claim(world, me, allowed)
 	local names = {}
