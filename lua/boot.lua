@@ -1,15 +1,15 @@
 -- boot.lua - the story of a run: look, judge, one change, look again, until the plan is final or
 -- time is up; then write etcd's configuration and hand over.  It knows none of the clouds.
-local etcd = require "core.etcd"
 local gate = require "core.gate"
 local log = require "core.log"
 local net = require "core.net"
 local proc = require "core.proc"
 local task = require "core.task"
+local act = require "act"
 local config = require "config"
 local datadir = require "datadir"
+local finish = require "finish"
 local look = require "look"
-local members = require "members"
 local output = require "output"
 local policies = require "policy"
 local report = require "report"
@@ -19,8 +19,6 @@ local user = require "user"
 local boot = {}
 
 local FINAL = { new = true, start = true, standby = true, fail = true }
-local CHANGE = { add = true, remove = true, promote = true, update = true }
-local OWN_SLOT_PAUSE = 2 -- seconds: a slot that is added again within one second gets the same id
 
 -- Exit statuses of the contract.
 local DONE, FAILED, USAGE, DEADLINE, REFUSED, RIVALS = 0, 1, 2, 3, 4, 5
@@ -39,7 +37,7 @@ end
 
 -- The policy proposes, the gate disposes -> plan, permit | plan, nil, message, rule
 local function judge(run, f)
-	local plan, why = policies.decide(run.policy, f)
+	local plan, why = run.propose(f)
 	if not plan and f.data_dir.state ~= "member" then return nil, nil, why end
 	if not plan then plan = { action = "start", reason = why .. "; intact data starts all the same", warn = true } end
 	f.clock = task.now()
@@ -49,14 +47,6 @@ end
 
 -- Tell ----------------------------------------------------------------------------------------
 
-local function event(run, kind, plan, more)
-	if not run.policy.on then return end
-	local e = more or {}
-	e.kind, e.action, e.reason, e.member = kind, plan.action, plan.reason, plan.member
-	local ok, why = user.call("on", run.policy.on, e)
-	if ok == nil and why then log.warn(why) end
-end
-
 -- Say what is planned, or waited for, when it is something new.
 local function tell(run, plan, message, rule)
 	local text = report.telling(plan, message, rule)
@@ -65,69 +55,7 @@ local function tell(run, plan, message, rule)
 	run.said = said
 	local level = (plan.action == "fail" or rule) and "warn" or plan.warn and "warn" or "info"
 	for _, line in ipairs(text) do log[level](line) end
-	event(run, rule and "refusal" or "plan", plan, { rule = rule, message = message })
-end
-
--- Act -----------------------------------------------------------------------------------------
-
-local function note(run, plan, ok, message, rule, member)
-	table.insert(run.history, {
-		action = plan.action, member = member or plan.member, ok = ok and true or false,
-		message = message, rule = rule, clock = task.now(),
-	})
-end
-
--- One change of the membership -> ok, message
-local function change(run, f, plan, permit)
-	local cluster = f.cluster
-	if plan.action == "remove" then
-		table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
-		local ok, why = run.state:save()
-		if not ok then return nil, why end
-	end
-	local done, member, code = members.change(permit, plan.action, {
-		endpoints = cluster.endpoints, api = cluster.api, tls = look.client_tls(run.policy.etcd.tls),
-	})
-	note(run, plan, done, not done and member or nil, nil, done and member or nil)
-	if not done then
-		local text = ("%s did not go through (%s): %s; the list is read again"):format(plan.action, code, member)
-		if text ~= run.refused then log.warn(text) end
-		run.refused = text
-		return nil, member
-	end
-	run.refused = nil
-	log.info(("%s done: member %s of cluster %s"):format(plan.action, member and etcd.hex(member) or "unknown",
-		etcd.hex(cluster.id)))
-	event(run, "change", plan)
-	if plan.action == "add" and member and f.data_dir.state == "empty" then
-		return datadir.joined(run.place, cluster.id, member)
-	end
-	return true
-end
-
-local function aside(run, f, plan, permit)
-	local to, why = datadir.aside(permit, run.place, f.now)
-	if not to then return nil, why end
-	log.warn(("data of member %s, cluster %s, stands in %s now"):format(
-		etcd.hex(f.data_dir.member_id), etcd.hex(f.data_dir.cluster_id), to))
-	table.insert(run.journal.asides, { path = to, why = plan.reason, at = f.now })
-	return run.state:save()
-end
-
--- The step that the permit allows -> whether the next look should come at once
-local function act(run, f, plan, permit)
-	local ok, why
-	if CHANGE[plan.action] then
-		ok = change(run, f, plan, permit)
-		if plan.own and ok then task.sleep(OWN_SLOT_PAUSE) end
-		return ok
-	elseif plan.action == "claim" then
-		ok, why = datadir.claim(permit, run.place)
-	elseif plan.action == "aside" then
-		ok, why = aside(run, f, plan, permit)
-	end
-	if why then log.error(("%s failed: %s"):format(plan.action, why)) end
-	return ok
+	act.event(run, rule and "refusal" or "plan", plan, { rule = rule, message = message })
 end
 
 -- Settle --------------------------------------------------------------------------------------
@@ -141,14 +69,14 @@ end
 local function settle(run)
 	while true do
 		local f = look.look(run)
-		if run.unsaved then run.state:save() end
+		if run.unsaved and run.acts then run.state:save() end
 		local plan, permit, message, rule = judge(run, f)
 		if not plan then return nil, message end
 		tell(run, plan, message, rule)
 		if permit and FINAL[plan.action] then return plan, f, permit end
-		if not permit then note(run, plan, false, message, rule) end
+		if not permit then act.note(run, plan, false, message, rule) end
 		if look.left(run) <= 0 then return plan, f, nil, rule end
-		if not (permit and act(run, f, plan, permit)) then pause(run) end
+		if not (permit and act.step(run, f, plan, permit)) then pause(run) end
 	end
 end
 
@@ -225,7 +153,7 @@ local function hand_over(run, plan, f, permit)
 	if not made then return failed(why) end
 	local ok, problem = output.write(made, run.policy.output)
 	if not ok then return failed(problem) end
-	event(run, "output", plan)
+	act.event(run, "output", plan)
 	if plan.action == "standby" then return DONE end
 	ok, problem = remember(run, f, made)
 	if not ok then log.warn("cannot remember this configuration: " .. problem) end
@@ -238,6 +166,7 @@ end
 local function begin(policy, options, state, how)
 	how.timeout = options.timeout or policy.timeout
 	local run = look.begin(policy, state, how)
+	run.propose = how.propose or function(f) return policies.decide(policy, f) end
 	run.overrides, run.no_exec = options.overrides or {}, options.no_exec
 	for rule in pairs(run.overrides) do
 		log.warn(("the rule %s is overridden: what it protects from is up to you now"):format(rule))
@@ -271,6 +200,17 @@ function boot.run(policy, options)
 		plan, f, permit, rule = settle(run)
 	end
 	if not permit then log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason)) end
+	return status_of(plan, permit, rule)
+end
+
+-- After etcd's start: wait for it, promote it.  Without the lock, since `run` may still be on its
+-- way to that start.
+---@return integer exit status
+function boot.finish(policy, options)
+	local state = states.open(policy.state_dir, { readonly = true })
+	local run <close> = begin(policy, options, state, { thorough = true, propose = finish.decide })
+	local plan, _, permit, rule = settle(run)
+	if permit and plan.action == "start" then return DONE end
 	return status_of(plan, permit, rule)
 end
 

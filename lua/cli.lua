@@ -16,6 +16,7 @@ usage: etcd-bootstrap VERB [OPTIONS] POLICY [OPTIONS] [-- ARG...]
   run       look, decide, change, write the configuration, start etcd
   plan      what run would do now and why, changing nothing
   status    the machines and the clusters that are seen
+  finish    after etcd's start: wait until it answers, promote it, be done when it is a voter
   check     load the policy file, offline
   modules   which file each replaceable Lua module comes from (POLICY may be left out)
   lua FILE  run a Lua file with the same primitives
@@ -185,7 +186,9 @@ local function told_by(name)
 	end
 end
 
-local VERBS = { run = told_by "run", plan = told_by "plan", status = told_by "status" }
+local VERBS = {
+	run = told_by "run", plan = told_by "plan", status = told_by "status", finish = told_by "finish",
+}
 
 function VERBS.check(options)
 	local policy, why = load(options)

@@ -267,6 +267,17 @@ function facts.answered(member, probes, verdict)
 	end
 end
 
+-- Whether a founder (or member) of the founding `cluster_id` will never take part in it: its machine
+-- is dead, or its disk is empty and not promised to it.
+function facts.gave_up(f, founder, cluster_id)
+	if facts.dead(founder, f.inventory) then return true end
+	for _, probe in pairs(f.probes) do
+		local answer = probe.verdict == "waiting" and probe.answer
+		if answer and answer.name == founder.name then return answer.claim ~= cluster_id end
+	end
+	return false
+end
+
 -- Journal -------------------------------------------------------------------------------------
 
 -- Keep since when each member's machine is seen dead -> whether the journal changed

@@ -266,7 +266,7 @@ local function begin_facts(run)
 	return {
 		now = math.floor(task.time()), clock = task.now(), probes = {}, clusters = {},
 		data_dir = datadir.read(run.place),
-		found = policy.found, roll_call = run.roll_call, promoter = false,
+		found = policy.found, roll_call = run.roll_call, promoter = policy.finish == true,
 		journal = run.journal, history = run.history, changed = false, paused = run.state:paused(),
 	}
 end

@@ -18,7 +18,9 @@ local V3 = {
 	update = function(o) return "POST", "/cluster/member/update", { ID = o.member_id, peerURLs = o.peer_urls } end,
 }
 local V2 = {
-	add = function(o) return "POST", "/members", { peerURLs = o.peer_urls } end,
+	add = function(o)
+		if not o.learner then return "POST", "/members", { peerURLs = o.peer_urls } end
+	end,
 	remove = function(o) return "DELETE", "/members/" .. etcd.hex(o.member_id) end,
 	update = function(o) return "PUT", "/members/" .. etcd.hex(o.member_id), { peerURLs = o.peer_urls } end,
 }
@@ -71,10 +73,11 @@ end
 function members.change(permit, action, via)
 	local allowed = permit:take(action)
 	local request = (via.api == "/v2" and V2 or V3)[action]
-	if not request then
-		return nil, ("this etcd speaks %s only and cannot %s"):format(via.api, action), "usage"
+	local method, path, body
+	if request then method, path, body = request(allowed) end
+	if not method then
+		return nil, ("this etcd speaks %s only and cannot %s%s"):format(via.api, action, allowed.learner and " a learner" or ""), "usage"
 	end
-	local method, path, body = request(allowed)
 	local why, code = "no member of the cluster takes changes", "quorum"
 	for _, endpoint in ipairs(via.endpoints) do
 		local url = endpoint .. via.api .. path

@@ -34,7 +34,7 @@ local KEYS = {
 	discover = check.func, decide = check.func, size = check.size,
 	found = check.one_of("rollcall", "refused"), timeout = check.seconds_or_none,
 	interval = check.seconds, state_dir = check.text, output = check.table, exec = check.argv_or_function,
-	on = check.func, etcd = check.table,
+	on = check.func, etcd = check.table, finish = check.boolean,
 }
 
 local OUTPUT = {

@@ -35,7 +35,7 @@ end
 local UNSTARTED = { name = "", client_urls = {}, started = false }
 
 local function probe(i, verdict, more)
-	local p = { key = NAMES[i], name = NAMES[i], peer_url = url(i), client_url = client(i), verdict = verdict, why = verdict, sent = 99, at = 100 }
+	local p = { key = NAMES[i], name = NAMES[i], peer_url = url(i), client_url = client(i), verdict = verdict, why = "", sent = 99, at = 100 }
 	for key, value in pairs(more or {}) do p[key] = value end
 	return p
 end
@@ -191,12 +191,16 @@ local TABLE = {
 	{ "14", "dead for the provider, yet it answers", { members = { member(2), member(3), member(4) },
 		inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }), see = { [2] = "quorum", [3] = "quorum", [4] = "quorum" },
 		journal = { dead_since = { ["4"] = { at = 1, word = true } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } }, "wait" },
-	{ "15", "room, and all voters answer", { members = BC, see = { "refused", "quorum", "quorum" } }, "add" },
+	{ "15", "room, and all voters answer", { members = BC, see = { "refused", "quorum", "quorum" } }, "add", { learner = false } },
 	{ "15", "no room", { members = BC, desired = 2, see = { "refused", "quorum", "quorum" } }, "wait" },
 	{ "15", "somebody else's addition is pending", { members = { member(2), member(3), member(4, UNSTARTED) }, desired = 5,
 		inventory = inventory { "live", "live", "live", "live", "live" }, see = { "refused", "quorum", "quorum" } }, "wait" },
 	{ "15", "a voter does not answer", { members = BC, see = { "refused", "quorum", "unknown" } }, "wait" },
-	{ "15", "one member: a voter would take its quorum", { members = { member(2) }, see = { "refused", "quorum" } }, "wait" },
+	{ "15", "one member: a voter would take its quorum", { members = { member(2) }, see = { "refused", "quorum" } }, "add", { learner = true } },
+	{ "15", "one member that cannot have learners", { members = { member(2) },
+		see = { "refused", { verdict = "quorum", cluster_version = "3.3.0" } } }, "wait" },
+	{ "15", "one member that speaks v2 only", { members = { member(2) }, see = { "refused", { verdict = "quorum", api = "/v2" } } }, "wait" },
+	{ "15", "room, and somebody promotes", { members = BC, see = { "refused", "quorum", "quorum" }, promoter = true }, "add", { learner = true } },
 	{ "15", "one member, somebody promotes", { members = { member(2) }, see = { "refused", "quorum" }, promoter = true }, "add", { learner = true } },
 	{ "16", "a learner only", { members = { member(2, { learner = true }), member(3) }, see = { "refused", "learner" } }, "wait" },
 	{ "17", "a cluster without quorum", { members = ABC, see = { "refused", "no-quorum", "refused" } }, "wait" },

@@ -166,22 +166,12 @@ local function is_me(f, founder)
 	return facts.is_mine({ name = founder.name, peer_urls = founder.peer_urls }, f.me)
 end
 
--- Whether a founder of my unused data will never take part in it.
-local function gave_up(f, founder)
-	if facts.dead(founder, f.inventory) then return true end
-	for _, probe in pairs(f.probes) do
-		local answer = probe.verdict == "waiting" and probe.answer
-		if answer and answer.name == founder.name then return answer.claim ~= f.data_dir.cluster_id end
-	end
-	return false
-end
-
 local function row_5_hopeless(f)
 	local data = f.data_dir
 	if data.state ~= "member" or not data.unused or f.cluster or two_with_quorum(f) then return end
 	local n, gone = #data.founders, 0
 	for _, founder in ipairs(data.founders) do
-		if not is_me(f, founder) and gave_up(f, founder) then gone = gone + 1 end
+		if not is_me(f, founder) and facts.gave_up(f, founder, data.cluster_id) then gone = gone + 1 end
 	end
 	if gone < n - facts.majority(n) + 1 then return end
 	return plan("aside", ("the founding of %s can never finish: %d of its %d machines are gone or empty"):format(
@@ -383,6 +373,12 @@ local function quiet_voters(f)
 	return quiet
 end
 
+-- Learners: etcd 3.4 and later, through its v3 API.
+local function can_learn(cluster)
+	local major, minor = (cluster.version or "3.4"):match "^(%d+)%.(%d+)"
+	return cluster.api ~= "/v2" and (tonumber(major) > 3 or tonumber(major) == 3 and tonumber(minor) >= 4)
+end
+
 local function row_15_add(f)
 	local cluster = f.cluster
 	if not cluster then return end
@@ -403,15 +399,15 @@ local function row_15_add(f)
 		return wait(("every voter of cluster %s must answer before a machine is added"):format(hex(cluster.id)),
 			{ waiting_for = quiet })
 	end
-	if count < facts.majority(count + 1) then
-		if f.promoter then
-			return plan("add", ("cluster %s has %d of %d voters"):format(hex(cluster.id), count, f.desired), { learner = true })
-		end
-		return wait(("a voter more would take the quorum of cluster %s until it has started, and nobody is announced "
-			.. "who promotes a learner"):format(hex(cluster.id)))
+	local holds = count >= facts.majority(count + 1)
+	local text = ("cluster %s has %d of %d voters, and all of them answer"):format(hex(cluster.id), count, f.desired)
+	if not holds and not can_learn(cluster) then
+		return wait(text .. "; a voter more would take its quorum until it has started, and it cannot have learners")
 	end
-	return plan("add", ("cluster %s has %d of %d voters, and all of them answer"):format(hex(cluster.id), count, f.desired),
-		{ learner = f.promoter })
+	if not holds and not f.promoter then
+		text = text .. "; as a learner, for a voter would take its quorum: etcd-bootstrap finish must be run after etcd's start"
+	end
+	return plan("add", text, { learner = can_learn(cluster) and (f.promoter or not holds) })
 end
 
 local function row_16_learner_only(f)

@@ -9,6 +9,7 @@ CONFIG is a list of {"address", "port", "kind", ...}.  Kinds:
 "plain": true answers before it reads, as a server does that is spoken TLS to.  "tls": {"cert", "key", "ca"} puts TLS in front; with "ca" a client certificate is demanded.
 Prints "ready" when all ports are open, ends when its standard input does.
 """
+import asyncio
 import json
 import socket
 import ssl
@@ -27,14 +28,47 @@ def request(conn):
         if not piece:
             return None
         data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = 0
-    for line in head.split(b"\r\n"):
-        if line.lower().startswith(b"content-length:"):
-            length = int(line.split(b":")[1])
-    while len(body) < length:
+    begin, _, body = data.partition(b"\r\n\r\n")
+    while len(body) < length_of(begin):
         body += conn.recv(4096)
-    return head.split(b" ")[1].decode()
+    return path_of(begin)
+
+
+class Pages(asyncio.Protocol):
+    """Pages on a plain port, without a thread for each client: bench/probe.lua has hundreds."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.data = b""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.data += data
+        begin, sep, body = self.data.partition(b"\r\n\r\n")
+        if not sep or len(body) < length_of(begin):
+            return
+        self.data = body[length_of(begin):]
+        self.transport.write(page(self.spec, path_of(begin)))
+
+
+def length_of(begin):
+    for line in begin.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            return int(line.split(b":")[1])
+    return 0
+
+
+def path_of(begin):
+    return begin.split(b" ")[1].decode()
+
+
+def page(spec, path):
+    pages = spec["pages"]
+    found = pages.get(path) or pages.get("*") or [404, "404 page not found"]
+    body = found[1].encode()
+    return head(found[0], len(body), found[2] if len(found) > 2 else None) + body
 
 
 def head(status, length, headers=None):
@@ -46,10 +80,7 @@ def head(status, length, headers=None):
 def answer(conn, spec, path):
     kind = spec["kind"]
     if kind == "pages":
-        pages = spec["pages"]
-        page = pages.get(path) or pages.get("*") or [404, "404 page not found"]
-        body = page[1].encode()
-        conn.sendall(head(page[0], len(body), page[2] if len(page) > 2 else None) + body)
+        conn.sendall(page(spec, path))
         return True
     if kind == "cut":
         conn.sendall(head(200, 1000) + b'{"health":')
@@ -115,7 +146,7 @@ def main():
     import resource
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    kept = []
+    kept, plain = [], []
     with open(sys.argv[1]) as f:
         specs = json.load(f)
     for spec in specs:
@@ -129,6 +160,9 @@ def main():
             continue
         sock.listen(512)
         context = None
+        if spec["kind"] == "pages" and "tls" not in spec and "plain" not in spec:
+            plain.append((sock, spec))
+            continue
         if "tls" in spec:
             tls = spec["tls"]
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -139,8 +173,15 @@ def main():
                 context.load_verify_locations(tls["ca"])
                 context.verify_mode = ssl.CERT_REQUIRED
         threading.Thread(target=accept, args=(sock, spec, context), daemon=True).start()
+    asyncio.run(serve_pages(plain))
+
+
+async def serve_pages(plain):
+    loop = asyncio.get_running_loop()
+    for sock, spec in plain:
+        await loop.create_server(lambda spec=spec: Pages(spec), sock=sock, backlog=512)
     print("ready", flush=True)
-    sys.stdin.read()
+    await loop.run_in_executor(None, sys.stdin.read)
 
 
 main()

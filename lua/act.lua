@@ -1,0 +1,88 @@
+-- act.lua - the one step of a turn that a permit allows, and what is remembered of it.
+local etcd = require "core.etcd"
+local log = require "core.log"
+local task = require "core.task"
+local datadir = require "datadir"
+local look = require "look"
+local members = require "members"
+local user = require "user"
+
+local act = {}
+
+local CHANGE = { add = true, remove = true, promote = true, update = true }
+local OWN_SLOT_PAUSE = 2 -- seconds: a slot that is added again within one second gets the same id
+
+-- Tell the policy's own listener; its failure is a warning.
+function act.event(run, kind, plan, more)
+	if not run.policy.on then return end
+	local e = more or {}
+	e.kind, e.action, e.reason, e.member = kind, plan.action, plan.reason, plan.member
+	local ok, why = user.call("on", run.policy.on, e)
+	if ok == nil and why then log.warn(why) end
+end
+
+function act.note(run, plan, ok, message, rule, member)
+	table.insert(run.history, {
+		action = plan.action, member = member or plan.member, ok = ok and true or false,
+		message = message, rule = rule, clock = task.now(),
+	})
+end
+
+-- One change of the membership -> whether it was made
+local function change(run, f, plan, permit)
+	local cluster = f.cluster
+	if plan.action == "remove" then
+		table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
+		local ok, why = run.state:save()
+		if not ok then
+			log.error("nothing is removed without a journal: " .. why)
+			return nil
+		end
+	end
+	local done, member, code = members.change(permit, plan.action, {
+		endpoints = cluster.endpoints, api = cluster.api, tls = look.client_tls(run.policy.etcd.tls),
+	})
+	act.note(run, plan, done, not done and member or nil, nil, done and member or nil)
+	if not done then
+		local text = ("%s did not go through (%s): %s; the list is read again"):format(plan.action, code, member)
+		if text ~= run.refused then log.warn(text) end
+		run.refused = text
+		return nil
+	end
+	run.refused = nil
+	log.info(("%s done: member %s of cluster %s"):format(plan.action, member and etcd.hex(member) or "unknown",
+		etcd.hex(cluster.id)))
+	act.event(run, "change", plan)
+	if plan.action == "add" and member and f.data_dir.state == "empty" then
+		local ok, why = datadir.joined(run.place, cluster.id, member)
+		if not ok then log.error("the claim could not be written: " .. why) end
+	end
+	return true
+end
+
+local function aside(run, f, plan, permit)
+	local to, why = datadir.aside(permit, run.place, f.now)
+	if not to then return nil, why end
+	log.warn(("data of member %s, cluster %s, stands in %s now"):format(
+		etcd.hex(f.data_dir.member_id), etcd.hex(f.data_dir.cluster_id), to))
+	table.insert(run.journal.asides, { path = to, why = plan.reason, at = f.now })
+	return run.state:save()
+end
+
+-- The step that the permit allows -> whether the next look should come at once
+function act.step(run, f, plan, permit)
+	local ok, why
+	if CHANGE[plan.action] then
+		ok = change(run, f, plan, permit)
+		if plan.own and ok then task.sleep(OWN_SLOT_PAUSE) end
+		return ok
+	elseif plan.action == "claim" then
+		ok, why = datadir.claim(permit, run.place)
+	elseif plan.action == "aside" then
+		ok, why = aside(run, f, plan, permit)
+	end
+	if why then log.error(("%s failed: %s"):format(plan.action, why)) end
+	return ok
+end
+
+return act
