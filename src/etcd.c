@@ -189,14 +189,17 @@ static bool enough(const struct target *t)
 	       (t->undecided && !t->healthy);
 }
 
-/* Begin targets as long as there are descriptors for both lines; one may always fly. */
+/* Begin targets as long as there are descriptors for both lines; one may always fly.  Those of one
+ * wave count their time from its start. */
 static void launch(lua_State *L, struct probing *p)
 {
+	double wave = loop_now();
+
 	for (struct target *t; (t = p->waiting) && (!p->flying || http_room() >= 2);) {
 		p->waiting = t->next;
 		p->flying++;
 		t->begun = true;
-		t->sent = t->at = loop_now();
+		t->sent = t->at = wave;
 		etcd_send(&t->peer, p->kind == ASK ? BOOTSTRAP : MEMBERS);
 		if (p->kind == PROBE && t->client_url)
 			etcd_send(&t->client, HEALTH);

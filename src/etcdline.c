@@ -70,6 +70,15 @@ void etcd_give_up(struct line *l, const char *code, const char *fmt, ...)
 	etcd_hang_up(l, FAILED);
 }
 
+/* Seconds that a question may take to connect: the first one's count from the start of its wave. */
+static double patience(const struct target *t, enum question question)
+{
+	bool first = question == MEMBERS || question == HEALTH || t->op->kind == ASK;
+	double late = first ? loop_now() - t->sent : 0, limit = t->op->connect_timeout;
+
+	return limit - (late < limit / 2 ? late : limit / 2);
+}
+
 void etcd_send(struct line *l, enum question question)
 {
 	struct target *t = l->target;
@@ -91,7 +100,7 @@ void etcd_send(struct line *l, enum question question)
 		curl_easy_setopt(x->easy, CURLOPT_BUFFERSIZE, 4096L);
 		l->outcome = ASKING;
 	}
-	http_deadline(x, p->connect_timeout, t->sent + p->timeout - loop_now());
+	http_deadline(x, patience(t, question), t->sent + p->timeout - loop_now());
 	if (!http_again(x, url, post ? "{}" : NULL) || !http_start(x))
 		etcd_give_up(l, "io", "out of memory");
 }
