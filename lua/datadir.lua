@@ -80,7 +80,8 @@ local function records(file, size)
 		local body = file:read(length + padding)
 		if not body or #body < length + padding then return end
 		local fields = message(body:sub(1, length))
-		if not fields then return end
+		-- Whole, yet no record: whatever it was, etcd's bootstrap did not write it.
+		if not fields then return ENTRY, "" end
 		return fields[1] or 0, type(fields[3]) == "string" and fields[3] or ""
 	end
 end
@@ -130,7 +131,7 @@ function datadir.segment(file, size)
 			break
 		end
 	end
-	if not log.member_id then return nil, "it holds no metadata" end
+	if not (log.member_id and log.cluster_id) then return nil, "it holds no metadata" end
 	log.unused = log.unused and #log.founders > 0
 	return log
 end

@@ -223,12 +223,17 @@ bool net_canonical(const char *text, size_t n, char *out, size_t room)
 /* nil, message, code; all before the last @ and all after ? or # may be a secret. */
 static int fail_url(lua_State *L, const char *s, size_t n, const char *wrong)
 {
-	const char *at = memrchr(s, '@', n), *scheme = memmem(s, n, "://", 3), *end = s;
-	size_t kept = !at ? 0 : scheme && scheme < at ? (size_t)(scheme + 3 - s) : 0;
-	const char *from = at ? at : s;
+	const char *at = memrchr(s, '@', n), *scheme = memmem(s, n, "://", 3);
+	const char *from = at ? at : s, *end = from;
+	size_t before = (size_t)(from - s), letters = 0, kept = 0;
 
-	while (end < s + n && !(end >= from && (*end == '?' || *end == '#' || *end == '\0')))
-		end++;
+	while (letters < n && ((s[letters] | 0x20) >= 'a' && (s[letters] | 0x20) <= 'z'))
+		letters++;
+	if (at && scheme == s + letters && scheme < at)
+		kept = letters + 3;
+	if (!memchr(s, '?', before) && !memchr(s, '#', before))
+		while (end < s + n && *end != '?' && *end != '#' && *end != '\0')
+			end++;
 	int shown = end - from > 300 ? 300 : (int)(end - from);
 	return fail(L, "parse", "bad URL \"%.*s%s%.*s%s\": %s", (int)kept, s,
 	    at ? "[secret]" : "", shown, from, from + shown < s + n ? "..." : "", wrong);
