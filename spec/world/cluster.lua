@@ -1,0 +1,73 @@
+-- cluster.lua - what the world specs ask a real etcd, through its own gateway and nothing of ours
+-- but the transfer.
+
+local http = require "core.http"
+local json = require "core.json"
+local crypto = require "core.crypto"
+
+local cluster = {}
+
+local function call(base, path, body, tls)
+	local response, message = http.request { url = base .. path, method = "POST", timeout = 3,
+		body = json.encode(body), tls = tls, headers = { ["Content-Type"] = "application/json" } }
+	if not response then
+		return nil, message
+	end
+	local value = json.decode(response.body)
+	if response.status ~= 200 then
+		return nil, value and (value.message or value.error) or response.body
+	end
+	return value
+end
+
+cluster.call = call
+
+function cluster.healthy(base, tls)
+	local response = http.request { url = base .. "/health", timeout = 3, tls = tls }
+	return response ~= nil and response.status == 200
+		and response.body:find("\"true\"", 1, true) ~= nil
+end
+
+--- names (of the started, sorted, in one string), waiting (unstarted and learners), cluster_id, [name] = member, all.
+function cluster.members(base, tls)
+	local answer, message = call(base, "/v3/cluster/member/list", {}, tls)
+	if not answer then
+		return nil, message
+	end
+	local seen = { cluster_id = answer.header.cluster_id, waiting = 0, all = {}, by = {} }
+	local names = {}
+	for _, one in ipairs(answer.members) do
+		local member = { id = one.ID, name = one.name or "", peer = one.peerURLs[1],
+			learner = one.isLearner or false, started = one.clientURLs ~= nil }
+		seen.all[#seen.all + 1] = member
+		seen.by[member.name] = member
+		if member.started then
+			names[#names + 1] = member.name
+		end
+		if member.learner or not member.started then
+			seen.waiting = seen.waiting + 1
+		end
+	end
+	table.sort(names)
+	seen.names = table.concat(names, " ")
+	return seen
+end
+
+function cluster.add(base, peer, learner, tls)
+	local answer, message = call(base, "/v3/cluster/member/add",
+		{ peerURLs = json.list { peer }, isLearner = learner or nil }, tls)
+	return answer and answer.member.ID, message
+end
+
+function cluster.put(base, key, value, tls)
+	return call(base, "/v3/kv/put",
+		{ key = crypto.base64(key), value = crypto.base64(value) }, tls) ~= nil
+end
+
+function cluster.get(base, key, tls)
+	local answer = call(base, "/v3/kv/range", { key = crypto.base64(key) }, tls)
+	local pair = answer and answer.kvs and answer.kvs[1]
+	return pair and crypto.unbase64(pair.value)
+end
+
+return cluster

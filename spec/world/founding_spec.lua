@@ -1,0 +1,226 @@
+-- founding_spec.lua - F1 to F8: how a cluster is founded, and when it must not be.
+
+local assert = require "luassert"
+local task = require "core.task"
+local http = require "core.http"
+local json = require "core.json"
+local world = require "spec.world.world"
+local pki = require "spec.world.pki"
+
+local function sorted_names(env)
+	local names = {}
+	for name in (env.ETCD_INITIAL_CLUSTER or ""):gmatch "([^=,]+)=" do
+		names[#names + 1] = name
+	end
+	return table.concat(names, " ")
+end
+
+-- Boots all with random delays, which are printed, and waits for one cluster.
+local function found(w, names, delay)
+	local starts, entries = {}, {}
+	for name in names:gmatch "%S+" do
+		entries[#entries + 1] = name
+		starts[#starts + 1] = { name = name, at = delay and math.random() * delay or 0 }
+	end
+	w:list(entries)
+	table.sort(starts, function(a, b)
+		return a.at < b.at
+	end)
+	local begun, told = task.now(), {}
+	for _, one in ipairs(starts) do
+		local left = begun + one.at - task.now()
+		if left > 0 then
+			task.sleep(left)
+		end
+		w:boot(one.name)
+		told[#told + 1] = ("%s %.2f s"):format(one.name, one.at)
+	end
+	print("    start delays: " .. table.concat(told, ", "))
+	w:converge(names)
+	for _, name in ipairs(entries) do
+		local env = w:env(name)
+		assert.equal(names, sorted_names(env))
+		assert.is_truthy(env.ETCD_INITIAL_CLUSTER_STATE == "new" or env.ETCD_INITIAL_CLUSTER_STATE == "existing")
+		assert.equal(w:env(entries[1]).ETCD_INITIAL_CLUSTER, env.ETCD_INITIAL_CLUSTER)
+	end
+end
+
+local function never_founded(w, name)
+	assert.is_nil(w:output(name))
+	assert.is_false(w:has_log(name))
+end
+
+describe("founding", function()
+	local seed = tonumber(os.getenv "SEED") or os.time()
+	setup(function()
+		print("    SEED=" .. seed)
+		math.randomseed(seed)
+	end)
+
+	for i = 1, tonumber(os.getenv "FOUNDINGS") or 20 do
+		world.it("F1 three machines, repeat " .. i, function(w)
+			found(w, "a b c", 2)
+		end)
+	end
+
+	world.it("F1 one machine", function(w)
+		found(w, "a")
+		assert.is_truthy(w.machines.a.run:log():find("warn", 1, true))
+	end)
+
+	world.it("F1 two machines", function(w)
+		found(w, "a b", 2)
+	end)
+
+	world.it("F1 five machines", function(w)
+		found(w, "a b c d e", 2)
+	end)
+
+	world.it("F1 three machines over TLS", function(w)
+		local dir = pki.authority(w.root .. "/pki")
+		pki.issue(dir, "node", { w:address "a", w:address "b", w:address "c", "127.0.0.1" })
+		local file = "%q, "
+		local crt, key, ca = dir .. "/node.crt", dir .. "/node.key", dir .. "/ca.crt"
+		w.scheme, w.tls = "https", { ca = ca, cert = crt, key = key }
+		w.etcd = { scheme = "\"https\"", peer_scheme = "\"https\"",
+			tls = ("{ ca = " .. file .. "cert = " .. file .. "key = " .. file .. "client_auth = true, "
+				.. "peer_ca = " .. file .. "peer_cert = " .. file .. "peer_key = " .. file
+				.. "peer_client_auth = true }"):format(ca, crt, key, ca, crt, key) }
+		found(w, "a b c", 1)
+	end)
+
+	world.it("F2 staggered: the first waits for the others by name, then one cluster", function(w)
+		w:list { "a", "b", "c" }
+		local run = w:boot "a"
+		world.wait(function()
+			local log = run:log()
+			return log:find("%f[%w]b%f[%W]") and log:find("%f[%w]c%f[%W]")
+		end, 20, "a says that it waits for b and c")
+		w:boot "b"
+		world.wait(function()
+			return w.machines.b.run:log() ~= ""
+		end, 20, "b says something")
+		never_founded(w, "a")
+		never_founded(w, "b")
+		w:boot "c"
+		w:converge "a b c"
+	end)
+
+	world.it("F2 without the others it ends at the deadline and writes nothing", function(w)
+		w:list { "a", "b", "c" }
+		local code, run = w:ends("a", { "--timeout", "2" })
+		assert.equal(3, code)
+		assert.is_truthy(run:log():find "%f[%w]b%f[%W]" and run:log():find "%f[%w]c%f[%W]")
+		never_founded(w, "a")
+		assert.is_false(w:claimed "a")
+	end)
+
+	world.it("F3 black holes are unknown: never new", function(w)
+		w:list { "a", "b", "c" }
+		for _, name in ipairs { "b", "c" } do
+			w:fault(name, "blackhole", w:address(name), "2379", "2380")
+			for _, port in ipairs { 2379, 2380 } do
+				local _, _, code = http.request { connect_timeout = 0.5, timeout = 1,
+					url = ("http://%s:%d/"):format(w:address(name), port) }
+				assert.equal("timeout", code)
+			end
+		end
+		local code, run = w:ends("a", { "--timeout", "4" })
+		assert.equal(3, code)
+		assert.is_truthy(run:log():find "%f[%w]b%f[%W]" and run:log():find "%f[%w]c%f[%W]")
+		never_founded(w, "a")
+	end)
+
+	world.it("F4 one survivor without quorum and two fresh machines: nobody founds", function(w)
+		w:founded "a b c"
+		w:kill "b"
+		w:kill "c"
+		world.wait(function()
+			return not w:health "a"
+		end, 20, "a has lost its quorum")
+		w:list { "a", { "b", state = "dead" }, { "c", state = "dead" }, "d", "e" }
+		w:boot("d", { "--timeout", "4" })
+		w:boot("e", { "--timeout", "4" })
+		for _, name in ipairs { "d", "e" } do
+			local run = w.machines[name].run
+			assert.is_truthy(run:exit() == 3 or run:exit() == 4)
+			assert.is_truthy(run:log():find("quorum", 1, true))
+			never_founded(w, name)
+		end
+		assert.equal("a b c", w:members("a").names)
+	end)
+
+	world.it("F6 refused is silence: an acknowledged write survives a lost disk", function(w)
+		w:founded "a b c"
+		w:pause "b"
+		w:must_put("a", "w", "acknowledged")
+		for name in ("a b c"):gmatch "%S" do
+			w:kill(name)
+		end
+		w:wipe "c"
+		local code = w:ends("c", { "--timeout", "3" })
+		assert.equal(3, code)
+		never_founded(w, "c")
+		w:boot_all "c b a"
+		w:converge "a b c"
+		w:must_get("c", "w", "acknowledged")
+		w:stop "a"
+		w:must_get("c", "w", "acknowledged")
+	end)
+
+	-- a has started as new with {a,b,c}; b and c were ready, but never got to start theirs, and are off.
+	local function only_a_started(w)
+		w:list { "a", "b", "c" }
+		w:boot "a"
+		w:boot_all("b c", { policy = { decide = [[function(facts)
+		local plan = steady.decide(facts)
+		return plan.action == "new" and { action = "wait", reason = "held back" } or plan
+	end]] } })
+		world.wait(function()
+			return w:has_log "a"
+		end, 30, "a has started as new")
+		w:kill "b"
+		w:kill "c"
+	end
+
+	world.it("F7 a founder was replaced before its etcd ever ran", function(w)
+		only_a_started(w)
+		assert.is_true(w:claimed "c")
+		w:wipe "b"
+		w:list { "a", { "b", state = "dead" }, "c", "d" }
+		w:boot_all "c d"
+		w:converge "a c d"
+	end)
+
+	world.it("F7 both others were replaced: unused data is moved aside", function(w)
+		only_a_started(w)
+		w:list { "a", { "b", state = "dead" }, { "c", state = "dead" }, "d", "e" }
+		w:stop "a"
+		w:boot_all "a d e"
+		w:converge "a d e"
+		assert.is_true(#w:asides "a" >= 1)
+	end)
+
+	local function announced(w, name)
+		local response = http.request { url = w:peer(name) .. "/bootstrap", timeout = 2 }
+		return response and response.status == 200 and json.decode(response.body).cluster_id
+	end
+
+	world.it("F8 lists that differ: nobody founds until they agree", function(w)
+		w:list { "a", { "b", state = "dead" }, "c", "d" }
+		w:list({ "a", "b", "c" }, "a")
+		w:boot_all "a c d"
+		world.wait(function()
+			local a, d = announced(w, "a"), announced(w, "d")
+			return a and d and a ~= d
+		end, 20, "a and d announce two different clusters")
+		for _ = 1, 20 do
+			task.sleep(0.1)
+			for name in ("a c d"):gmatch "%S" do
+				never_founded(w, name)
+			end
+		end
+		w:list({ "a", { "b", state = "dead" }, "c", "d" }, "a")
+		w:converge "a c d"
+	end)
+end)

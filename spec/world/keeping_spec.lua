@@ -1,0 +1,86 @@
+-- keeping_spec.lua - K4, K5, K7: a machine whose data is intact always comes back.
+
+local assert = require "luassert"
+local world = require "spec.world.world"
+
+local function ids(w, via)
+	local all = {}
+	for i, member in ipairs(w:members(via).all) do
+		all[i] = member.id
+	end
+	table.sort(all)
+	return all
+end
+
+describe("keeping", function()
+	for _, order in ipairs { "a b c", "c b a", "b c a" } do
+		world.it("K4 all stop and start again as " .. order, function(w)
+			local id = w:founded "a b c"
+			w:must_put("a", "k", "v")
+			local before = ids(w, "a")
+			for name in order:gmatch "%S" do
+				w:kill(name)
+			end
+			w:boot_all(order)
+			assert.equal(id, w:converge "a b c")
+			assert.same(before, ids(w, "b"))
+			w:must_get("c", "k", "v")
+		end)
+	end
+
+	world.it("K5 cloud dead, all others silent, data intact: the kept configuration and a start", function(w)
+		w:founded "a b c"
+		local kept = w:output "a"
+		for name in ("a b c"):gmatch "%S" do
+			w:kill(name)
+		end
+		w:fault("b", "blackhole", w:address "b", "2379", "2380")
+		local dead = { discover = "command { \"false\" }", timeout = "30" }
+		local code = w:ends("a", { "--no-exec", policy = dead })
+		assert.equal(0, code)
+		assert.equal(kept, w:output "a")
+		w:boot("a", { policy = dead })
+		w:boot("c", { policy = dead })
+		world.wait(function()
+			return w:health "a" and w:health "c"
+		end, 40, "a and c form a quorum on their data")
+	end)
+
+	for what, text in pairs { cut = "{\"instances\":[{\"id\":\"a\",", empty = "{\"instances\":[]}",
+		["without me"] = "{\"instances\":[{\"id\":\"b\",\"address\":\"127.0.0.9\"}]}" } do
+		world.it("K5 a bad inventory (" .. what .. ") never holds up intact data", function(w)
+			local id = w:founded "a"
+			w:stop "a"
+			world.write(w.root .. "/list.json", text)
+			w:boot "a"
+			assert.equal(id, w:converge "a")
+		end)
+	end
+
+	world.it("K5 a pause file never holds up intact data", function(w)
+		local id = w:founded "a"
+		w:stop "a"
+		world.write(w.machines.a.data .. ".state/pause", "")
+		w:boot "a"
+		assert.equal(id, w:converge "a")
+	end)
+
+	world.it("K7 an etcd already runs here: outputs refreshed, nothing executed", function(w)
+		w:founded "a b c"
+		local before, running = ids(w, "a"), w.machines.a.run
+		local kept = w:env "a"
+		assert(os.remove(w.machines.a.output))
+		local code = w:ends("a", { policy = { exec = ("{ \"touch\", %q }"):format(w.root .. "/executed") } })
+		assert.equal(0, code)
+		local fresh = w:env "a"
+		assert.equal("existing", fresh.ETCD_INITIAL_CLUSTER_STATE)
+		-- The founding token is the configured one with the names' digest; it matters for `new` only.
+		for _, env in ipairs { kept, fresh } do
+			env.ETCD_INITIAL_CLUSTER_STATE, env.ETCD_INITIAL_CLUSTER_TOKEN = nil, nil
+		end
+		assert.same(kept, fresh)
+		assert.is_nil(world.read(w.root .. "/executed"))
+		assert.is_nil(running.done)
+		assert.same(before, ids(w, "a"))
+	end)
+end)

@@ -1,0 +1,168 @@
+-- refusing_spec.lua - W3, W4: careless policies meet the gate; nothing is left open.
+
+local assert = require "luassert"
+local json = require "core.json"
+local cluster = require "spec.world.cluster"
+local world = require "spec.world.world"
+
+local function careless(plan)
+	return "function(facts)\n\t\treturn " .. plan .. "\n\tend"
+end
+
+-- The run ends with 4 and the last refusal names its rule, and says enough for a person.
+local function refused(w, name, rule, plan, o)
+	o = o or {}
+	o[1], o[2] = "--timeout", "1.5"
+	o.policy = o.policy or {}
+	o.policy.decide = plan and careless(plan) or nil
+	local code, run = w:ends(name, o)
+	assert.equal(4, code)
+	local message
+	for line in run:log():gmatch "[^\n]+" do
+		if line:sub(-#rule - 3) == " [" .. rule .. "]" then
+			message = line
+		end
+	end
+	assert.is_truthy(message, "a line ends in [" .. rule .. "]: " .. run:log())
+	print("    " .. message)
+	local _, words = message:gsub("%S+", "")
+	assert.is_true(words >= 10, "it says what was seen and what to do")
+	assert.is_nil(w:output(name))
+end
+
+local new = "{ action = \"new\", reason = \"careless\", members = facts.founding and facts.founding.list }"
+local claim = new:gsub("\"new\"", "\"claim\"")
+
+describe("refusing", function()
+	world.it("W3 paused", function(w)
+		w:list { "a" }
+		world.succeed("mkdir", "-p", w:machine("a").data .. ".state")
+		world.write(w.machines.a.data .. ".state/pause", "")
+		refused(w, "a", "paused", claim)
+	end)
+
+	world.it("W3 incomplete-list", function(w)
+		w:list { "a", complete = false }
+		refused(w, "a", "incomplete-list", claim)
+	end)
+
+	world.it("W3 desired-size", function(w)
+		w:list { "a", desired = 3 }
+		refused(w, "a", "desired-size", claim)
+	end)
+
+	world.it("W3 leaving", function(w)
+		w:list { "a", { "b", state = "leaving" }, desired = 1 }
+		refused(w, "a", "leaving", claim)
+	end)
+
+	world.it("W3 roll-call", function(w)
+		w:list { "a", "b" }
+		refused(w, "a", "roll-call", claim)
+		refused(w, "a", "roll-call", new)
+	end)
+
+	world.it("W3 rivals", function(w)
+		w:list({ "a" }, "a")
+		w:list({ "b" }, "b")
+		w:boot_all "a b"
+		w:converge "a"
+		w:converge "b"
+		w:list { "a", "b", "c" }
+		refused(w, "c", "rivals", "{ action = \"add\", learner = true, reason = \"careless\" }")
+		local code = w:ends("c", { "--timeout", "5" })
+		assert.equal(5, code)
+		assert.equal(5, (w:ends("c", { verb = "status" })))
+	end)
+
+	world.it("W3 amnesia: an unstarted slot that this disk has no claim to", function(w)
+		w:founded "a b c"
+		world.wait(function()
+			return (cluster.add(w:client "a", w:peer "d"))
+		end, 30, "a slot for d is added by hand")
+		w:list { "a", "b", "c", "d", desired = 4 }
+		refused(w, "d", "amnesia", "{ action = \"start\", reason = \"careless\" }")
+	end)
+
+	world.it("W3 not-proven-dead, quorum-after, version", function(w)
+		w:founded "a b c"
+		w:list { "a", "b", "c", "d", desired = 4 }
+		refused(w, "d", "not-proven-dead",
+			"{ action = \"remove\", member = facts.cluster.members[1].id, reason = \"careless\" }")
+		refused(w, "d", "version", "{ action = \"start\", reason = \"careless\" }",
+			{ etcd = { version = "\"3.3.10\"" } })
+		w:kill "c"
+		refused(w, "d", "quorum-after", "{ action = \"add\", learner = false, reason = \"careless\" }")
+		assert.equal(3, #w:members("a").all)
+	end)
+
+	world.it("W3 pending", function(w)
+		w:founded "a b c"
+		w:kill "c"
+		local dead = w:members("a").by.c.id
+		world.wait(function()
+			return cluster.call(w:client "a", "/v3/cluster/member/remove", { ID = dead })
+		end, 20, "c is removed")
+		world.wait(function()
+			return (cluster.add(w:client "a", w:peer "e"))
+		end, 30, "a slot for e is added by hand")
+		w:list { "a", "b", "e", "d", desired = 4 }
+		refused(w, "d", "pending", "{ action = \"add\", learner = true, reason = \"careless\" }")
+	end)
+
+	world.it("W3 data-dir", function(w)
+		w:founded "a"
+		w:stop "a"
+		assert(os.remove(w.machines.a.output))
+		refused(w, "a", "data-dir", "{ action = \"aside\", reason = \"careless\" }")
+		assert.is_true(w:has_log "a")
+	end)
+
+	world.it("W4 no descriptor reaches what run ends in, and the limit of files is the old one", function(w)
+		local seen = w.root .. "/seen"
+		w:list { "a" }
+		local script = "ulimit -n; for f in /proc/$$/fd/*; do echo ${f##*/} $(readlink $f); done"
+		local code = w:ends("a", { wrap = { "sh", "-c", "ulimit -Sn 512; exec \"$@\"", "sh" },
+			policy = { exec = ("{ \"sh\", \"-c\", %q }"):format("{ " .. script .. "; } >" .. seen .. " 2>&1") } })
+		assert.equal(0, code)
+		local text = world.read(seen)
+		assert.equal("512", text:match "^%d+")
+		for descriptor in text:gmatch "\n(%d+) /[^\n]*" do
+			-- 10 and above are the shell's own; it saves its standard output there.
+			assert.is_true(tonumber(descriptor) <= 2 or tonumber(descriptor) >= 10, text)
+		end
+		assert.is_falsy(text:find("socket:", 1, true))
+		assert.is_falsy(text:find("anon_inode", 1, true))
+	end)
+
+	world.it("W4 1,000 endpoints with 64 open files: right, or a clear error, never refused", function(w)
+		local entries = { "a" }
+		local silent = {}
+		for i = 1, 999 do
+			local name = ("m%03d"):format(i)
+			w:machine(name, { address = ("127.16.%d.%d"):format(i // 250, i % 250 + 1) })
+			entries[#entries + 1] = name
+		end
+		for i = 1, 5 do
+			local name = ("m%03d"):format(i * 190)
+			silent[name] = true
+			w:fault(name, "answer", "hang", w:address(name), "2379", "2380")
+		end
+		w:list(entries)
+		local _, run = w:ends("a", { "--json", verb = "status", seconds = 60,
+			wrap = { "sh", "-c", "ulimit -n 64; exec \"$@\"", "sh" } })
+		local seen = json.decode(run:stdout())
+		if not seen then
+			assert.is_truthy(run:log():find "open files" or run:log():find "descriptor")
+			return
+		end
+		for _, instance in ipairs(seen.instances) do
+			if silent[instance.name] then
+				assert.equal("unknown", instance.probe)
+			elseif instance.name ~= "a" then
+				assert.is_truthy(instance.probe == "refused" or instance.probe == "unknown")
+				assert.is_truthy(instance.probe == "refused" or instance.why ~= "")
+			end
+		end
+	end)
+end)
