@@ -159,6 +159,14 @@ local function targets(run, f, ask_myself)
 	return list
 end
 
+-- A learnt address may be a listed machine's, one that is dead.
+local function key_of(f, probe)
+	for _, instance in ipairs(probe.learnt and f.inventory and f.inventory.instances or {}) do
+		if instance.peer_url == probe.peer_url and not f.probes[instance.id] then return instance.id end
+	end
+	return probe.key
+end
+
 -- The roll call -------------------------------------------------------------------------------
 
 function look.stop_answering(run)
@@ -255,7 +263,7 @@ local function conclude(run, f)
 	f.clusters = facts.clusters(f.probes, f.me)
 	f.cluster = facts.one_quorum(f.clusters)
 	facts.match(f.inventory, f.cluster)
-	local died = facts.note_dead(run.journal, f.cluster, f.inventory, f.now)
+	local died = facts.note_dead(run.journal, f.cluster, f.inventory, task.time())
 	local pending = facts.note_pending(run.journal, f.cluster, f.now)
 	run.unsaved = died or pending
 	f.clock = task.now()
@@ -338,7 +346,7 @@ function look.look(run)
 	local empty = f.data_dir.state == "empty" and not run.saw_quorum
 	if empty then prepare(run, f) else look.stop_answering(run) end
 	for _, probe in ipairs(etcd.probe(connection(run, targets(run, f, not run.server)))) do
-		f.probes[probe.key] = probe
+		f.probes[key_of(f, probe)] = probe
 	end
 	if empty then call_roll(run, f) end
 	conclude(run, f)

@@ -302,6 +302,13 @@ local cases = {
 	{ "roll-call", "a machine that has withdrawn", founding, new, function(f) f.roll_call.withdrawn = 50 end, true },
 	{ "roll-call", "all are ready", founding, new, function() end },
 	{ "roll-call", "a founding that has begun", resuming, new, function() end },
+	{ "roll-call", "a founding that has begun and lists nobody yet", resuming, new, function(f) f.probes["i-a"].members = {} end },
+	{ "roll-call", "another founding that lists nobody yet", resuming, new, function(f)
+		f.probes["i-a"].members, f.probes["i-a"].cluster_id = {}, OTHER
+	end, "incomplete-list" },
+	{ "roll-call", "a decided cluster that lists nobody", resuming, new, function(f)
+		f.probes["i-a"].members, f.probes["i-a"].verdict = {}, "no-quorum"
+	end, "incomplete-list" },
 	{ "roll-call", "a founding that lists me no more", resuming, new, drop_from_lists "c", "incomplete-list" },
 	{ "roll-call", "a founding that works already", resuming, new, function(f)
 		f.probes["i-b"] = etcd("b", "quorum", members "abc", FOUNDING)

@@ -155,6 +155,8 @@ local TABLE = {
 		see = { "refused", "quorum", "quorum" } }, "wait" },
 	{ "9", "the founding that is claimed runs", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "founding" } }, "new" },
 	{ "9", "the founding that is claimed lost its quorum", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "no-quorum" } }, "new" },
+	{ "9", "the founding that is claimed lists nobody yet", { data_dir = empty(founding_claim "100"), members = {}, see = { "refused", "founding" } }, "new" },
+	{ "9", "another founding lists nobody yet", { data_dir = empty(founding_claim "300"), members = {}, see = { "refused", "founding" } }, "wait" },
 	{ "9", "the founding of the claim does not list me", { data_dir = empty(founding_claim "100"), members = BC, see = { "refused", "founding" } }, "wait" },
 	{ "10", "added, claimed, not started", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
 		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" } }, "start" },

@@ -234,9 +234,11 @@ bool etcd_read_members(lua_State *L, enum etcd_form form, const char *body, size
 		lua_getfield(L, -1, "members");
 		lua_replace(L, top + 3);
 	}
-	if (ok && !(lua_istable(L, -1) && lua_rawlen(L, -1) > 0))
+	/* An etcd that was killed right after it made its log comes back knowing nobody. */
+	bool nobody = form == ETCD_PEER && absent(L, -1);
+	if (ok && !nobody && !(lua_istable(L, -1) && lua_rawlen(L, -1) > 0))
 		ok = bad(why, n, "no list of members");
-	for (lua_Integer i = 1; ok && i <= (lua_Integer)lua_rawlen(L, top + 3); i++) {
+	for (lua_Integer i = 1; ok && !nobody && i <= (lua_Integer)lua_rawlen(L, top + 3); i++) {
 		lua_rawgeti(L, top + 3, i);
 		if ((ok = push_member(L, &forms[form], top + 2, why, n)))
 			lua_rawseti(L, top + 1, i);

@@ -144,13 +144,26 @@ const struct member *seen_without_quorum(
 	return NULL;
 }
 
+/* An etcd of that founding which was killed right after it made its log: it lists nobody yet.  It
+ * holds no entry, and neither does this disk, so the two cannot outvote a majority that does. */
+static bool founding_blank(const struct view *v, uint64_t cluster)
+{
+	for (size_t i = 0; i < v->nprobes; i++) {
+		const struct probe *p = &v->probes[i];
+		if (p->verdict == FOUNDING && p->cluster == cluster && !p->list.n)
+			return true;
+	}
+	return false;
+}
+
 /* An empty disk that was promised to a founding which has begun elsewhere. */
 bool seen_resumes(const struct view *v)
 {
 	const struct claim *c = &v->data.claim;
 
 	return v->data.state == DATA_EMPTY && c->given && c->founding && !v->nquorum &&
-	       seen_without_quorum(v, c->cluster, c->member, true);
+	       (seen_without_quorum(v, c->cluster, c->member, true) ||
+		   founding_blank(v, c->cluster));
 }
 
 /* The members ----------------------------------------------------------------------------------*/

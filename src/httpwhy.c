@@ -55,20 +55,21 @@ static const char *explain_connect(const struct transfer *t, char *why, size_t n
 static const char *explain_timeout(const struct transfer *t, char *why, size_t n)
 {
 	curl_off_t secured = 0, total = 0;
-	char *scheme = NULL;
+	char *scheme = NULL, limit[32];
 
 	curl_easy_getinfo(t->easy, CURLINFO_APPCONNECT_TIME_T, &secured);
 	curl_easy_getinfo(t->easy, CURLINFO_TOTAL_TIME_T, &total);
 	curl_easy_getinfo(t->easy, CURLINFO_SCHEME, &scheme);
 	double s = (double)total / 1e6;
+	snprintf(limit, sizeof limit, s < 1 ? "%.1g s" : "%.0f s", s); /* not to change each time */
 	if (!t->connected)
-		snprintf(why, n, "no connection within %.3g s", s);
+		snprintf(why, n, "no connection within %s", limit);
 	else if (scheme && strcasecmp(scheme, "https") == 0 && !secured)
-		snprintf(why, n, "connected, but no TLS handshake within %.3g s", s);
+		snprintf(why, n, "connected, but no TLS handshake within %s", limit);
 	else if (t->head.n)
-		snprintf(why, n, "connected, but the answer was not complete within %.3g s", s);
+		snprintf(why, n, "connected, but the answer was not complete within %s", limit);
 	else
-		snprintf(why, n, "connected, but no answer within %.3g s", s);
+		snprintf(why, n, "connected, but no answer within %s", limit);
 	return "timeout";
 }
 

@@ -373,6 +373,10 @@ static int set_tls(
 		return fail(L, "tls", "cannot start TLS: %s", tls_reason());
 	SSL_CTX_set_min_proto_version(s->ctx, TLS1_2_VERSION);
 	SSL_CTX_set_default_passwd_cb(s->ctx, no_password);
+	/* A session is not resumed: without an id context that fails as soon as clients show a
+	 * certificate, and nothing is asked often enough to gain by it. */
+	SSL_CTX_set_session_cache_mode(s->ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_options(s->ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_mode(s->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				     SSL_MODE_RELEASE_BUFFERS);

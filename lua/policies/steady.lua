@@ -49,13 +49,14 @@ local function listed_anywhere(cluster, id)
 	return facts.find(cluster.members, id) ~= nil
 end
 
--- An etcd of that cluster, founding or without quorum, that lists the member -> its entry
+-- An etcd of that cluster, founding or without quorum, that lists the member -> its probe.  One that
+-- lists nobody was killed right after it made its log: it holds nothing, and is of that founding.
 local function listed_without_quorum(f, cluster_id, member_id)
 	for _, probe in pairs(f.probes) do
 		local down = probe.verdict == "founding" or probe.verdict == "no-quorum"
 		if down and probe.cluster_id == cluster_id then
-			local member = facts.find(probe.members or {}, member_id)
-			if member then return member, probe end
+			local blank = probe.verdict == "founding" and #probe.members == 0
+			if blank or facts.find(probe.members, member_id) then return probe end
 		end
 	end
 end
@@ -216,8 +217,8 @@ end
 local function row_9_resume(f)
 	local claim = f.data_dir.claim
 	if not claim or claim.kind ~= "founding" or f.cluster then return end
-	local member, probe = listed_without_quorum(f, claim.cluster_id, claim.member_id)
-	if not member then return end
+	local probe = listed_without_quorum(f, claim.cluster_id, claim.member_id)
+	if not probe then return end
 	return plan("new", ("the founding of %s that this disk has claimed a place in runs on %s"):format(
 		hex(claim.cluster_id), probe.name or probe.key), { members = claim.list })
 end
@@ -345,8 +346,8 @@ local function row_14_evict(f, options)
 		if left and left < math.huge then grace = grace or { member = member, left = left } end
 	end
 	if grace then
-		return wait(("%s is dead for the provider; it is removed after a grace of %d s more"):format(
-			who(grace.member), math.ceil(grace.left)), { grace = true })
+		return wait(("%s is dead for the provider; it is removed after its grace, at %s UTC"):format(
+			who(grace.member), os.date("!%H:%M:%S", math.ceil(f.now + grace.left))))
 	end
 end
 
@@ -433,6 +434,10 @@ local function row_17_no_quorum(f)
 	for _, cluster in ipairs(f.clusters) do
 		if not cluster.quorum then
 			local count = #voters(cluster)
+			if count == 0 then
+				return wait(("the founding of %s has begun on %s"):format(hex(cluster.id), table.concat(cluster.witnesses, ", ")),
+					{ waiting_for = silent_instances(f) })
+			end
 			return wait(("cluster %s exists and has no quorum: %d of its %d voters must run; start them on their data, "
 				.. "or if their disks are lost, restore a snapshot"):format(hex(cluster.id), facts.majority(count), count),
 				{ waiting_for = silent_instances(f) })

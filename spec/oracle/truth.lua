@@ -166,6 +166,9 @@ local function see_probe(world, m, list_id)
 		probe.cluster_id, probe.member_id = id(c.id), id(mine.id)
 		probe.members, probe.applied = see_members(members_in(world, c, m)), m.lagging and 5 or 10
 		probe.version, probe.cluster_version = "3.4.23", c.used and "3.4.0" or nil
+		if m.disk.blank and not quorum then -- killed right after it made its log
+			probe.verdict, probe.members, probe.member_id, probe.cluster_version = "founding", {}, nil, nil
+		end
 	elseif not c and m.answers then
 		probe.verdict, probe.answer = "waiting", answer_of(m, list_id)
 	end

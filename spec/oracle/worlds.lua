@@ -19,7 +19,7 @@ end
 -- C still has says that it counts on C; the others may have answered after their own restart.
 local others = {
 	{ "empty" }, { "claim" }, { "claim", counts = true }, { "wiped" },
-	{ "unused", proc = "running" }, { "unused", proc = "stopped" },
+	{ "unused", proc = "running" }, { "unused", proc = "stopped" }, { "unused", proc = "running", blank = true },
 	{ "used", proc = "running" }, { "used", proc = "stopped" }, { "used", proc = "paused" },
 	{ "used", proc = "running", w = true }, { "used", proc = "stopped", w = true }, { "used", proc = "paused", w = true },
 }
@@ -34,7 +34,7 @@ local function founder(world, c, name, kind, reach)
 		end
 		m.counts = kind.counts and rest or {}
 	elseif kind[1] == "unused" or kind[1] == "used" then
-		m.disk = data(c, name, { w = kind.w, unused = kind[1] == "unused" or nil, names = c.names })
+		m.disk = data(c, name, { w = kind.w, unused = kind[1] == "unused" or nil, blank = kind.blank, names = c.names })
 	end
 	m.heard_kind = kind[1]
 	return m
@@ -94,7 +94,9 @@ local function consistent(a, b, mine)
 	if lost > 1 or (lost == 1 and not used) or (used and had + lost < 2) then return false end
 	-- Nobody starts before all claims are durable, so beside data there is no disk that never claimed.
 	if ran and (a[1] == "empty" or b[1] == "empty" or mine == "empty") then return false end
-	if used and (a[1] == "unused" or b[1] == "unused" or mine == "unused") then return false end
+	-- A log that is blank still may stand beside used ones.
+	local fresh = a[1] == "unused" and not a.blank or b[1] == "unused" and not b.blank or mine == "unused"
+	if used and fresh then return false end
 	-- One that counts on all holds C ready, which C is with its claim, or was before it lost its disk.
 	if (a.counts or b.counts) and mine == "empty" then return false end
 	if w > 0 and mine ~= "used" and mine ~= "wiped" and w + lost < 2 then return false end
