@@ -186,6 +186,11 @@ local bent = {
 		p.client["/health?exclude=NOSPACE"] = page('{"health":"false"}', 503)
 		p.peer["/version"] = page '{"etcdserver":"3.4.23","etcdcluster":"not_decided"}'
 	end, "founding", "" },
+	{ "a list that is null, not decided: killed right after it made its log", function(p)
+		p.client["/health?exclude=NOSPACE"] = page('{"health":"false"}', 503)
+		p.peer["/members"] = page("null\n", 200, cluster_header)
+		p.peer["/version"] = page '{"etcdserver":"3.4.23","etcdcluster":"not_decided"}'
+	end, "founding", "", { cluster_id = CLUSTER, members = {} } },
 	{ "health true, not decided", function(p)
 		p.peer["/version"] = page '{"etcdserver":"3.4.23","etcdcluster":"not_decided"}'
 	end, nil },
