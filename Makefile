@@ -82,3 +82,8 @@ fuzz: ## run the fuzzers, TIME=60 seconds each, TARGET=json for one; print the p
 	@BUILD=$(BUILD) fuzz/run "$(TIME)" "$(TARGET)"
 
 .PHONY: fuzz
+
+bench: $(BIN) ## measure against the goals; PART=restart for one part
+	@BUILD=$(BUILD) LUA=$(LUA) bench/run $(PART)
+
+.PHONY: bench

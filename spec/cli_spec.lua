@@ -1,3 +1,4 @@
+-- The command line: verbs, options, exit statuses, and what the examples say.
 local fs = require "core.fs"
 local modules = require "modules"
 local proc = require "core.proc"
@@ -23,7 +24,6 @@ describe("the command line", function()
 		{ {}, "usage: etcd%-bootstrap VERB" },
 		{ { "rnu" }, "unknown verb rnu; did you mean run%?" },
 		{ { "supervise", "P" }, "unknown verb supervise" },
-		{ { "finish", "P" }, "unknown verb finish" },
 		{ { "check" }, "a policy file is missing" },
 		{ { "check", "P", "P" }, "one policy file expected" },
 		{ { "check", "--jsno", "P" }, "unknown option %-%-jsno; did you mean %-%-json%?" },
