@@ -4,6 +4,7 @@ local log = require "core.log"
 local task = require "core.task"
 local datadir = require "datadir"
 local look = require "look"
+local marker = require "marker"
 local members = require "members"
 local user = require "user"
 
@@ -40,7 +41,7 @@ local function change(run, f, plan, permit)
 		end
 	end
 	local done, member, code = members.change(permit, plan.action, {
-		endpoints = cluster.endpoints, api = cluster.api, tls = look.client_tls(run.policy.etcd.tls),
+		endpoints = cluster.endpoints, api = cluster.api, tls = look.client_tls(run.policy.etcd.tls), login = run.login,
 	})
 	act.note(run, plan, done, not done and member or nil, nil, done and member or nil)
 	if not done then
@@ -69,6 +70,32 @@ local function aside(run, f, plan, permit)
 	return run.state:save()
 end
 
+-- The marker, when what runs is what it is reserved for, learns that the founding is over; and when
+-- it is not, a person does.
+function act.confirm(run, f)
+	local known, cluster = f.marker, f.cluster
+	if not known or not cluster or known.confirmed then return end
+	local ok, why = marker.confirm(run.policy.marker, cluster.id)
+	if ok then log.info(("the marker is confirmed: cluster %s has quorum"):format(etcd.hex(cluster.id))) end
+	if not ok and why ~= run.unconfirmed then log.warn("the marker is not confirmed: " .. why) end
+	run.unconfirmed = why
+end
+
+local function reserve(run, f, permit)
+	local id, why, code = marker.reserve(permit, run.policy.marker, f)
+	if id then
+		log.info(("the marker is reserved for cluster %s"):format(etcd.hex(id)))
+		if not run.policy.finish then
+			log.warn("who confirms the marker? until it is, the loss of all machines goes unseen: "
+				.. "run etcd-bootstrap finish after etcd's start, and set finish = true")
+		end
+	elseif code == "conflict" then
+		log.info(why .. "; it is read again")
+		why = nil
+	end
+	return id, why
+end
+
 -- The step that the permit allows -> whether the next look should come at once
 function act.step(run, f, plan, permit)
 	local ok, why
@@ -76,12 +103,14 @@ function act.step(run, f, plan, permit)
 		ok = change(run, f, plan, permit)
 		if plan.own and ok then task.sleep(OWN_SLOT_PAUSE) end
 		return ok
+	elseif plan.reserves then
+		ok, why = reserve(run, f, permit)
 	elseif plan.action == "claim" then
 		ok, why = datadir.claim(permit, run.place)
 	elseif plan.action == "aside" then
 		ok, why = aside(run, f, plan, permit)
 	end
-	if why then log.error(("%s failed: %s"):format(plan.action, why)) end
+	if why then log.error(("%s failed: %s"):format(plan.reserves and "the marker's reservation" or plan.action, why)) end
 	return ok
 end
 

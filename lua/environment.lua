@@ -1,6 +1,6 @@
 -- environment.lua - what a policy file and the user's modules see: a safe part of the standard
--- library, our own under short names, and every provider, policy and registrar by its plain name,
--- loaded when it is first used.
+-- library, our own under short names, and every provider, policy, registrar and marker by its plain
+-- name, loaded when it is first used.
 local modules = require "modules"
 local nearest = require "nearest"
 
@@ -37,7 +37,7 @@ end
 local function resolve(seen, name)
 	local library = LIBRARIES[name] and require(LIBRARIES[name])
 	if library then return library end
-	for _, kind in ipairs { "providers", "policies", "registrars" } do
+	for _, kind in ipairs { "providers", "policies", "registrars", "markers" } do
 		local full = kind .. "." .. name
 		if modules.exists(full) then return modules.require(full) end
 	end

@@ -1,5 +1,5 @@
 -- modules.lua - finding Lua files.  What decides (boot, gate, facts ...) comes from the binary alone.
--- providers.*, policies.*, registrars.*, templates.* and names of the user's own are looked for in
+-- providers.*, policies.*, registrars.*, markers.*, templates.* and names of the user's own are looked for in
 --
 --	--path DIR, ETCD_BOOTSTRAP_PATH, /etc/etcd-bootstrap, the policy's directory, the binary
 --
@@ -9,9 +9,9 @@ local log = require "core.log"
 local nearest = require "nearest"
 
 local modules = {
-	kinds = { "providers", "policies", "registrars", "templates" },
+	kinds = { "providers", "policies", "registrars", "markers", "templates" },
 	shipped = { -- in the binary; a spec compares it with lua/
-		"policies.cautious", "policies.steady", "providers.command", "providers.static",
+		"markers.file", "policies.cautious", "policies.steady", "providers.command", "providers.static",
 		"templates.env", "templates.json",
 	},
 	dirs = {}, -- searched in order
@@ -143,7 +143,7 @@ function modules.require(name)
 	return value
 end
 
--- Lua files of the four kinds in one directory.
+-- Lua files of those kinds in one directory.
 local function files_in(dir, found)
 	for _, kind in ipairs(modules.kinds) do
 		for _, file in ipairs(fs.list(dir .. "/" .. kind) or {}) do

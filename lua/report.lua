@@ -83,7 +83,7 @@ end
 function report.plan_json(f, plan, rule, made)
 	return json.encode {
 		action = plan.action, cluster_id = hex(cluster_of(f, plan, made)),
-		config = or_null(made and made.env), final = FINAL[plan.action] == true and not rule,
+		config = or_null(made and made.env), final = FINAL[plan.action] == true and not rule and not plan.reserves,
 		learner = plan.learner == true, member = hex(plan.member), reason = plan.reason,
 		rule = or_null(rule), waiting_for = waiting_for(plan),
 	} .. "\n"

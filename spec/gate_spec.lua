@@ -183,6 +183,7 @@ local function remove(name) return { action = "remove", member = id(name) } end
 local function promote(name) return { action = "promote", member = id(name) } end
 local update_c <const> = { action = "update", member = id "c" }
 local claim <const>, new <const>, start <const>, aside <const> = { action = "claim" }, { action = "new" }, { action = "start" }, { action = "aside" }
+local reserve <const> = { action = "reserve" }
 local add_voter <const>, add_learner <const> = { action = "add" }, { action = "add", learner = true }
 
 local function with_learner(verdict)
@@ -208,6 +209,14 @@ local function mark(more)
 		f.marker = { cluster_id = FOUNDING, token = "t-1", list = founders "abc", founder = "a", time = 0, confirmed = false }
 		for key, value in pairs(more or {}) do f.marker[key] = value end
 	end
+end
+
+local function configured(f)
+	f.marker_configured = true
+end
+
+local function unreadable(f)
+	f.marker_configured, f.marker_unknown = true, "nothing is mounted there"
 end
 
 local function hidden(f)
@@ -335,6 +344,52 @@ local cases = {
 	{ "marker", "another's beside a founding that has begun", resuming, new, mark { cluster_id = OTHER }, true },
 	{ "marker", "reserved for this list", founding, new, mark() },
 	{ "marker", "of the founding that has begun", resuming, new, mark { confirmed = true } },
+	{ "marker", "none is configured", founding, new, function(f) f.marker_configured = false end },
+	{ "marker", "configured, and nobody has reserved it", founding, new, configured, true },
+	{ "marker", "configured, and it cannot be read", founding, new, unreadable, true },
+	{ "marker", "configured, cannot be read, a founding that has begun", resuming, new, unreadable, true },
+	{ "marker", "done without, by hand", founding, new, configured, override = true },
+
+	{ "marker", "to be reserved, nobody has", founding, reserve, configured },
+	{ "marker", "to be reserved, it cannot be read", founding, reserve, unreadable, true },
+	{ "marker", "to be reserved, it cannot be read, done without by hand", founding, reserve, unreadable, true, override = true },
+	{ "marker", "to be reserved, it is", founding, reserve, mark(), true },
+	{ "marker", "to be reserved, a confirmed one", founding, reserve, mark { cluster_id = OTHER, confirmed = true }, true },
+	{ "marker", "to be reserved, a confirmed one, done without by hand", founding, reserve,
+		mark { cluster_id = OTHER, confirmed = true }, true, override = true },
+	{ "marker", "to be reserved for a founding that has begun", resuming, reserve, configured },
+	{ "marker", "to be reserved for a founding that has begun, another's is there", resuming, reserve,
+		both(mark { cluster_id = OTHER, list = founders "x" }, function(f) f.inventory = facts("c", "abc").inventory end), true },
+	{ "marker", "another list's, its machines gone or ready for this one", founding, reserve,
+		mark { cluster_id = OTHER, list = founders "abcxy" } },
+	{ "marker", "another list's, one of them called terminated", founding, reserve, both(mark { cluster_id = OTHER, list = founders "x" },
+		function(f)
+			f.inventory.instances[4] = instances("x", { x = "dead" })[1]
+			f.inventory.gone = "unknown"
+		end) },
+	{ "marker", "another list's, one of them not proven dead", founding, reserve, both(mark { cluster_id = OTHER, list = founders "abx" },
+		function(f) f.inventory.gone = "unknown" end), true },
+	{ "marker", "another list's, one of them at another address", founding, reserve, mark { cluster_id = OTHER,
+		list = { { name = "a", peer_urls = { url "x" } } } }, true },
+	{ "marker", "another list's, one of them not ready, waived by hand", founding, reserve, both(mark { cluster_id = OTHER },
+		function(f) f.roll_call.heard.b.last.ready = false end), true, override = "roll-call" },
+	{ "marker", "another list's, which names nobody", founding, reserve, mark { cluster_id = OTHER, list = {} }, true },
+	{ "roll-call", "to be reserved, one who is not ready", founding, reserve, function(f)
+		f.roll_call.heard.b.last.ready = false
+	end, true },
+	{ "desired-size", "to be reserved by too few", founding, reserve, function(f) f.desired = 5 end, true },
+	{ "paused", "to be reserved in a pause", founding, reserve, function(f) f.paused = true end, true },
+	{ "data-dir", "to be reserved without a claim", founding, reserve, function(f)
+		f.data_dir.claim = nil
+	end, "roll-call" },
+	{ "roll-call", "to be reserved among refusals, before the claim", founding, reserve, both(refused, function(f)
+		f.data_dir.claim = nil
+	end) },
+	{ "roll-call", "to be reserved among refusals since a moment", founding, reserve, both(refused, function(f)
+		f.refused_since = 80
+	end), true },
+	{ "marker", "to be reserved among refusals, another's is there", founding, reserve, both(refused,
+		mark { cluster_id = OTHER, list = founders "a" }), true },
 
 	{ "amnesia", "an unstarted slot without a claim", added, start, function(f) f.data_dir.claim = nil end, true },
 	{ "amnesia", "a claim of another member", added, start, function(f) f.data_dir.claim.member_id = "5" end, true },
@@ -595,6 +650,18 @@ describe("permit", function()
 		f.founding.list[1].name = "changed"
 		assert.same({ action = "claim", learner = false, cluster_id = FOUNDING, member_id = id "c", token = "t-1",
 			members = founders "abc" }, permit:take "claim")
+	end)
+
+	it("holds the founding that its marker is reserved for", function()
+		local f = founding()
+		f.data_dir.claim.cluster_id = OTHER
+		refused(f)
+		assert.same({ action = "reserve", learner = false, cluster_id = FOUNDING, member_id = id "c", token = "t-1",
+			members = founders "abc" }, gate.check(f, reserve):take "reserve")
+		f = resuming()
+		f.data_dir.claim.token = "t-old"
+		assert.equal("t-old", gate.check(f, reserve):take "reserve".token)
+		assert.has_error(function() gate.check(f, reserve):take "new" end)
 	end)
 
 	it("holds whose change it is", function()

@@ -1,3 +1,4 @@
+-- Policy files: defaults, free names, and every way to get one wrong.
 local modules = require "modules"
 local policy = require "policy"
 local scratch = require "spec.scratch"
@@ -52,8 +53,22 @@ describe("policy", function()
 		{ "return { S, etcd = { client_prot = 1 } }", "etcd.client_prot: unknown key; did you mean client_port%?" },
 		{ "return { S, etcd = { tls = { crt = 'x' } } }", "etcd.tls.crt: unknown key; did you mean cert%?" },
 		{ "return { S, etcd = { tls = { cert = 'x' } } }", "etcd.tls.cert: cert and key belong together" },
-		{ "return { S, etcd = { user = 'x' } }", "etcd.user: unknown key" },
-		{ "return { S, marker = 1 }", "marker: unknown key" },
+		{ "return { S, etcd = { user = 'x' } }", "etcd.user: etcd.user and etcd.password_file belong together" },
+		{ "return { S, etcd = { password_file = '/x' } }", "etcd.password_file: .* belong together" },
+		{ "return { S, etcd = { user = 1, password_file = '/x' } }", "etcd.user: a string" },
+		{ "return {\n S, etcd = {\n scheme = 'https' } }", ":3: etcd.scheme: https needs etcd.tls.cert and etcd.tls.key, or etcd.tls.auto" },
+		{ "return { S, etcd = { peer_scheme = 'https', tls = { cert = '/c', key = '/k' } } }",
+			"etcd.peer_scheme: https needs etcd.tls.peer_cert and etcd.tls.peer_key, or etcd.tls.peer_auto" },
+		{ "return { S, etcd = { tls = { client_auth = true, peer_ca = '/c' } } }", "etcd.tls.client_auth: whose certificates%? etcd.tls.ca is missing" },
+		{ "return { S, etcd = { tls = { peer_auto = true, peer_cert = '/c', peer_key = '/k' } } }",
+			"etcd.tls.peer_auto: .* only where peer_cert is left out" },
+		{ "return { S, marker = 1 }", "marker: a marker, as file .* expected, got 1" },
+		{ "return { S, marker = { read = print } }", "unknown name \"print\"" },
+		{ "return { S, marker = { read = next } }", "marker: a marker, as file .* expected, got a table" },
+		{ "return { S, marker = file }", "marker: a marker, as file .* expected, got a maker; call it" },
+		{ "return { S, marker = file { path = 'x' } }", ":1: file.path must be an absolute path" },
+		{ "return { S, marker = file { path = '/x', pth = '/x' } }", ":1: file has no option 'pth'" },
+		{ "return { S, register = 1 }", "register: unknown key" },
 		{ "return { S, timeout = -1 }", "timeout: seconds, 0 or more, expected, got %-1" },
 		{ "return { S, timeout = 0/0 }", "timeout: seconds" },
 		{ "return { S, interval = 0 }", "interval: seconds, more than 0" },

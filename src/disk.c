@@ -168,8 +168,21 @@ static bool fill(int fd, const char *data, size_t n, struct trouble *t)
 	return flush(fd, false) || stuck(t, "flush", errno);
 }
 
-static bool replace(const char *target, const char *data, size_t n, const struct access *a,
-    struct trouble *t)
+/* NFS asks again when an answer was lost, and its second try finds the name taken by the first;
+ * that the file has two names now tells whose it is. */
+static bool link_new(const char *from, const char *to, struct trouble *t)
+{
+	struct stat st;
+
+	if (link(from, to) == 0)
+		return true;
+	int error = errno;
+	return (error == EEXIST && stat(from, &st) == 0 && st.st_nlink == 2) ||
+	       stuck(t, "link", error);
+}
+
+static bool place(const char *target, const char *data, size_t n, const struct access *a,
+    bool fresh, struct trouble *t)
 {
 	char temporary[PATH_MAX + sizeof TEMPORARY];
 
@@ -183,31 +196,45 @@ static bool replace(const char *target, const char *data, size_t n, const struct
 	bool ok = give(fd, a, t) && fill(fd, data, n, t);
 	if (close(fd) != 0 && ok && errno != EINTR)
 		ok = stuck(t, "close", errno);
-	if (ok && rename(temporary, target) != 0)
+	if (ok && fresh)
+		ok = link_new(temporary, target, t);
+	else if (ok && rename(temporary, target) != 0)
 		ok = stuck(t, "rename", errno);
-	if (!ok)
+	if (!ok || fresh)
 		unlink(temporary);
 	return ok;
 }
 
-bool disk_write(const char *path, const char *data, size_t n, const struct access *a,
-    struct trouble *t)
+/* The directory is opened first, so that what cannot be flushed is not begun. */
+static bool place_durably(const char *target, const char *data, size_t n, const struct access *a,
+    bool fresh, struct trouble *t)
+{
+	int dir = open_parent(target, t);
+
+	if (dir < 0)
+		return false;
+	bool ok = place(target, data, n, a, fresh, t);
+	if (ok && !flush(dir, true))
+		ok = stuck(t, "flush of its directory", errno);
+	close(dir);
+	return ok;
+}
+
+bool disk_write(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
 {
 	char target[PATH_MAX];
 
 	if (strlen(path) >= sizeof target)
 		return stuck(t, "its name", ENAMETOOLONG);
 	strcpy(target, path);
-	if (!resolve(target, t))
-		return false;
-	int dir = open_parent(target, t);
-	if (dir < 0)
-		return false;
-	bool ok = replace(target, data, n, a, t);
-	if (ok && !flush(dir, true))
-		ok = stuck(t, "flush of its directory", errno);
-	close(dir);
-	return ok;
+	return resolve(target, t) && place_durably(target, data, n, a, false, t);
+}
+
+bool disk_create(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
+{
+	return place_durably(path, data, n, a, true, t);
 }
 
 static bool make_directory(const char *path, const struct access *a, struct trouble *t)

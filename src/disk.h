@@ -23,8 +23,13 @@ struct trouble {
 int disk_open(const char *path, int flags);
 
 /* Put a file with these bytes in the place of path, or of what path links to. */
-bool disk_write(const char *path, const char *data, size_t n, const struct access *a,
-    struct trouble *t);
+bool disk_write(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t);
+
+/* Put a file with these bytes at path if nothing has that name, a link neither: whole or not at
+ * all, and of many who do it at once, on a file system that is shared too, one does. */
+bool disk_create(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t);
 
 /* Make a directory and its parents; one that exists is left as it is. */
 bool disk_mkdir(const char *path, const struct access *a, struct trouble *t);

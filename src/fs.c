@@ -248,8 +248,9 @@ static int fs_read(lua_State *L)
 	return 1;
 }
 
-/* fs.write(path, data, o) -> true | nil, message, code */
-static int fs_write(lua_State *L)
+static int put_file(lua_State *L, const char *verb,
+    bool (*put)(
+	const char *path, const char *data, size_t n, const struct access *a, struct trouble *t))
 {
 	size_t n;
 	const char *path = check_path(L, 1), *data = luaL_checklstring(L, 2, &n);
@@ -259,8 +260,20 @@ static int fs_write(lua_State *L)
 
 	if (failed)
 		return failed;
-	disk_write(path, data, n, &a, &t);
-	return finish(L, "write", path, &t);
+	put(path, data, n, &a, &t);
+	return finish(L, verb, path, &t);
+}
+
+/* fs.write(path, data, o) -> true | nil, message, code */
+static int fs_write(lua_State *L)
+{
+	return put_file(L, "write", disk_write);
+}
+
+/* fs.create(path, data, o) -> true | nil, message, code */
+static int fs_create(lua_State *L)
+{
+	return put_file(L, "create", disk_create);
 }
 
 /* fs.mkdir(path, o) -> true | nil, message, code */
@@ -354,10 +367,10 @@ static int fs_stat(lua_State *L)
 	if ((follow ? stat : lstat)(path, &st) != 0)
 		return fail_errno(L, "look at", path, errno);
 	lua_createtable(L, 0, 7);
-	lua_pushstring(L, S_ISREG(st.st_mode) ? "file"
-	                  : S_ISDIR(st.st_mode) ? "directory"
-	                  : S_ISLNK(st.st_mode) ? "link"
-	                                        : "other");
+	lua_pushstring(L, S_ISREG(st.st_mode)   ? "file"
+			  : S_ISDIR(st.st_mode) ? "directory"
+			  : S_ISLNK(st.st_mode) ? "link"
+						: "other");
 	lua_setfield(L, -2, "type");
 	set_integer(L, "size", (lua_Integer)st.st_size);
 	set_integer(L, "mode", (lua_Integer)(st.st_mode & 07777));
@@ -425,6 +438,7 @@ int luaopen_core_fs(lua_State *L)
 		{ NULL, NULL },
 	};
 	static const luaL_Reg functions[] = {
+		{ "create", fs_create },
 		{ "list", fs_list },
 		{ "lock", fs_lock },
 		{ "locked", fs_locked },

@@ -57,15 +57,18 @@ static const struct rule *rule_named(const char *name)
 	return NULL;
 }
 
-/* An override of roll-call does not replace the refusals of found = "refused", only the marker. */
-static bool skipped(const struct view *v, const struct rule *r, const bool *waived)
+/* An override of roll-call does not replace the refusals of found = "refused", only the marker; one
+ * of marker does without it, and writes over nobody's. */
+static bool skipped(
+    const struct view *v, const struct plan *p, const struct rule *r, const bool *waived)
 {
 #ifdef GATE_TEST
 	for (size_t i = 0; i < RULES; i++)
 		if (switched_off[i] == r)
 			return true;
 #endif
-	return waived[r - rules] && !(r->holds == rule_roll_call && v->found_refused);
+	return waived[r - rules] && !(r->holds == rule_roll_call && v->found_refused) &&
+	       !(r->holds == rule_marker && p->reserve);
 }
 
 static void read_overrides(lua_State *L, int index, bool *waived)
@@ -93,6 +96,8 @@ static struct plan read_plan(lua_State *L, int index)
 	luaL_checktype(L, index, LUA_TTABLE);
 	lua_getfield(L, index, "action");
 	const char *name = luaL_tolstring(L, -1, NULL);
+	if ((p.reserve = !strcmp(name, "reserve"))) /* what holds for new, holds for its marker */
+		name = "new";
 	while (actions[i] && strcmp(actions[i], name))
 		i++;
 	if (!actions[i])
@@ -156,7 +161,7 @@ static void copy_field(
 
 static void allow_founding(lua_State *L, const struct view *v, const struct plan *p)
 {
-	bool claimed = p->action == NEW && v->data.claim.given;
+	bool claimed = p->action == NEW && v->data.claim.given && (!p->reserve || seen_resumes(v));
 	const char *outer = claimed ? "data_dir" : "founding", *inner = claimed ? "claim" : NULL;
 
 	copy_field(L, "members", outer, inner, "list");
@@ -226,7 +231,7 @@ static int gate_check(lua_State *L)
 	v.roll_call_waived = waived[rule_named("roll-call") - rules];
 	for (size_t i = 0; i < RULES; i++) {
 		const struct rule *r = &rules[i];
-		if (!(r->actions & (int)p.action) || skipped(&v, r, waived) ||
+		if (!(r->actions & (int)p.action) || skipped(&v, &p, r, waived) ||
 		    r->holds(&v, &p, &why))
 			continue;
 		lua_pushnil(L);

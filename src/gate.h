@@ -120,8 +120,10 @@ struct view {
 		struct founders list;
 	} founding;
 	struct {
-		bool given, confirmed;
+		bool configured, given, confirmed;
+		const char *unknown; /* why it could not be read */
 		uint64_t cluster;
+		struct founders list;
 	} marker;
 	struct {
 		uint64_t cluster;
@@ -206,7 +208,7 @@ enum action {
 struct plan {
 	enum action action;
 	uint64_t member;
-	bool learner;
+	bool learner, reserve; /* reserve: of NEW, its marker alone */
 };
 
 struct why {

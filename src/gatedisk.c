@@ -161,7 +161,7 @@ static bool disk_founds(const struct view *v, const struct plan *p, struct why *
 		    *v->data.why ? ": " : "", v->data.why);
 	if (v->me.running)
 		return rule_no(why, "an etcd runs here already; stop it");
-	if (p->action == CLAIM)
+	if (p->action == CLAIM || (p->reserve && v->found_refused))
 		return v->founding.given
 			   ? true
 			   : rule_no(why, "there is no list to claim; see to the provider");

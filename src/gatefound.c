@@ -177,11 +177,11 @@ static bool marked(const struct view *v)
 	return v->marker.given && v->founding.given && v->marker.cluster == v->founding.cluster;
 }
 
-static bool by_refusals(const struct view *v, struct why *why)
+static bool by_refusals(const struct view *v, const struct plan *p, struct why *why)
 {
 	if (!all_refused(v, why))
 		return false;
-	if (marked(v) || v->roll_call_waived)
+	if (marked(v) || p->reserve || v->roll_call_waived)
 		return true;
 	return rule_no(why,
 	    "all others refuse connections, which does not prove that their disks are "
@@ -226,7 +226,7 @@ bool rule_roll_call(const struct view *v, const struct plan *p, struct why *why)
 		return rule_no(
 		    why, "nobody can be called without a founding list; see to the provider");
 	if (v->found_refused)
-		return by_refusals(v, why);
+		return by_refusals(v, p, why);
 	for (size_t i = 0; i < list->n; i++) {
 		const struct founder *f = &list->at[i];
 		if (seen_myself(v, f))
@@ -290,14 +290,49 @@ bool rule_claim(const struct view *v, const struct plan *p, struct why *why)
 			       c->cluster);
 }
 
+static bool listed(const struct view *v, const struct founder *f)
+{
+	for (size_t i = 0; f->urls.n && i < v->founding.list.n; i++) {
+		const struct founder *of = &v->founding.list.at[i];
+		if (!strcmp(of->name, f->name))
+			return of->urls.n && seen_same_place(of->urls.at[0], f->urls.at[0]);
+	}
+	return false;
+}
+
+/* Whether nobody is left of the founding that the marker is reserved for. */
+static bool abandoned(const struct view *v, struct why *why)
+{
+	const struct founders *list = &v->marker.list;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct founder *f = &list->at[i];
+		if (seen_alive(v, f->name, &f->urls) &&
+		    !(listed(v, f) && (seen_myself(v, f) || may_found(v, f))))
+			return rule_no(why,
+			    "the marker is reserved for the founding %" PRIx64
+			    ", and %s of it is neither terminated nor ready for this list; start "
+			    "etcd-bootstrap there, or clear the marker if that founding is gone",
+			    v->marker.cluster, f->name);
+	}
+	return list->n ? true : rule_no(why, "the marker names nobody; clear it by hand");
+}
+
 bool rule_marker(const struct view *v, const struct plan *p, struct why *why)
 {
 	bool resumes = seen_resumes(v);
 	uint64_t id = resumes ? v->data.claim.cluster : v->founding.cluster;
 
-	(void)p;
+	if (v->marker.unknown)
+		return rule_no(why,
+		    "whether a cluster was founded here before is not known: %s; see to the "
+		    "marker's storage",
+		    v->marker.unknown);
 	if (!v->marker.given)
-		return true;
+		return !v->marker.configured || p->reserve ||
+		       rule_no(why, "the marker is not reserved for cluster %" PRIx64 " yet", id);
+	if (v->marker.cluster != id && p->reserve && !v->marker.confirmed && !resumes)
+		return abandoned(v, why);
 	if (v->marker.cluster != id)
 		return rule_no(why,
 		    "the marker is for cluster %" PRIx64 " and not for %" PRIx64 "; bring that one "
@@ -309,5 +344,6 @@ bool rule_marker(const struct view *v, const struct plan *p, struct why *why)
 		    " had quorum once; restore it, or clear "
 		    "the marker if it is gone for good",
 		    id);
-	return true;
+	return !p->reserve ||
+	       rule_no(why, "the marker is reserved for cluster %" PRIx64 " already", id);
 }

@@ -458,8 +458,11 @@ void view_read(lua_State *L, struct view *v, int anchor)
 	if ((v->marker.given = enter(&r, "marker"))) {
 		v->marker.cluster = id(&r, "cluster_id");
 		v->marker.confirmed = flag(&r, "confirmed");
+		v->marker.list = founders(&r, "list");
 		lua_pop(L, 1);
 	}
+	v->marker.configured = flag(&r, "marker_configured");
+	v->marker.unknown = text(&r, "marker_unknown");
 	read_roll_call(&r, v);
 	read_journal(&r, v);
 	read_history(&r, v);

@@ -187,6 +187,28 @@ describe("core.fs", function()
 		end)
 	end)
 
+	describe("create", function()
+		it("makes a file that is not there, as write does", function()
+			assert.is_true(fs.create(at "a", "new", { mode = "0640" }))
+			assert.equal("new", fs.read(at "a"))
+			assert.equal(tonumber("640", 8), fs.stat(at "a").mode)
+			assert.same({ "a" }, fs.list(dir))
+		end)
+
+		it("leaves what has the name alone, and nothing behind", function()
+			assert(fs.write(at "a", "old"))
+			assert(fs.mkdir(at "sub"))
+			shell("ln -s none '%s'", at "dangling")
+			for _, name in ipairs { "a", "sub", "dangling" } do
+				refuses("conflict", "File exists", fs.create(at(name), "new"))
+			end
+			assert.equal("old", fs.read(at "a"))
+			refuses("missing", "its directory", fs.create(at "none/a", "x"))
+			refuses("io", "name too long", fs.create(at(("n"):rep(256)), "x"))
+			assert.same({ "a", "dangling", "sub" }, fs.list(dir))
+		end)
+	end)
+
 	describe("mkdir", function()
 		it("makes parents, and leaves what exists alone", function()
 			assert.is_true(fs.mkdir(at "a/b//c/", { mode = "0700" }))
