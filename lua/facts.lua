@@ -173,6 +173,28 @@ function facts.one_quorum(clusters)
 	if first and first.quorum and not (second and second.quorum) then return first end
 end
 
+-- Two cluster ids, each with quorum.
+function facts.two_with_quorum(f)
+	local first, second = f.clusters[1], f.clusters[2]
+	return first ~= nil and first.quorum and second ~= nil and second.quorum
+end
+
+function facts.voters(cluster)
+	local list = {}
+	for _, member in ipairs(cluster.members) do
+		if not member.learner then table.insert(list, member) end
+	end
+	return list
+end
+
+-- Whether any witness's list has the member.
+function facts.listed(cluster, id)
+	for _, members in ipairs(cluster.lists) do
+		if facts.find(members, id) then return true end
+	end
+	return facts.find(cluster.members, id) ~= nil
+end
+
 -- Members -------------------------------------------------------------------------------------
 
 -- My slot: the member at my peer address, or named as I am, or named by my claim.

@@ -1,16 +1,10 @@
 -- finish.lua - after etcd's start: what is still to be done until this machine's etcd is a voter of
 -- a working cluster.  Rows 3 to 5 of the decision table are told, not done: they want etcd stopped.
 -- Pure: facts -> plan.
-local etcd = require "core.etcd"
 local facts = require "facts"
+local plan = require "plan"
 
 local finish = {}
-
-local function plan(action, reason, more)
-	local p = more or {}
-	p.action, p.reason = action, reason
-	return p
-end
 
 local function mine(f)
 	for _, probe in pairs(f.probes) do
@@ -18,24 +12,17 @@ local function mine(f)
 	end
 end
 
-local function listed(cluster, id)
-	for _, members in ipairs(cluster.lists) do
-		if facts.find(members, id) then return true end
-	end
-	return facts.find(cluster.members, id) ~= nil
-end
-
 -- Rows 3 and 4: the working cluster is not, or no longer, this etcd's.
 local function out_of_place(f, probe)
 	local cluster = f.cluster
 	if not cluster then return end
 	if cluster.id ~= probe.cluster_id then
-		return plan("fail", ("this machine's etcd runs as a member of %s, and cluster %s has quorum: stop it, then run again"):format(
-			etcd.hex(probe.cluster_id), etcd.hex(cluster.id)))
+		return plan.of("fail", ("this machine's etcd runs as a member of %s, and cluster %s has quorum: stop it, then run again"):format(
+			plan.hex(probe.cluster_id), plan.hex(cluster.id)))
 	end
-	if cluster.strong and f.data_dir.member_id and not listed(cluster, f.data_dir.member_id) then
-		return plan("fail", ("member %s was removed from cluster %s: stop this machine's etcd, then run again"):format(
-			etcd.hex(f.data_dir.member_id), etcd.hex(cluster.id)))
+	if cluster.strong and f.data_dir.member_id and not facts.listed(cluster, f.data_dir.member_id) then
+		return plan.of("fail", ("member %s was removed from cluster %s: stop this machine's etcd, then run again"):format(
+			plan.hex(f.data_dir.member_id), plan.hex(cluster.id)))
 	end
 end
 
@@ -47,17 +34,17 @@ local function hopeless(f, probe)
 		if not facts.is_mine(member, f.me) and facts.gave_up(f, member, probe.cluster_id) then gone = gone + 1 end
 	end
 	if gone < n - facts.majority(n) + 1 then return end
-	return plan("fail", ("the founding of %s can never finish, %d of its %d machines are gone or empty: "
-		.. "stop this machine's etcd, then run again"):format(etcd.hex(probe.cluster_id), gone, n))
+	return plan.of("fail", ("the founding of %s can never finish, %d of its %d machines are gone or empty: "
+		.. "stop this machine's etcd, then run again"):format(plan.hex(probe.cluster_id), gone, n))
 end
 
 -- A learner is promoted; one that is not in sync yet is tried again.
 local function promote(f, probe)
 	local member = f.cluster and probe.member_id and facts.find(f.cluster.members, probe.member_id)
 	if not member then
-		return plan("wait", "this machine's etcd is a learner, and no voter of its cluster answers")
+		return plan.wait( "this machine's etcd is a learner, and no voter of its cluster answers")
 	end
-	return plan("promote", ("member %s, this machine's, is a learner and answers"):format(etcd.hex(member.id)),
+	return plan.of("promote", ("member %s, this machine's, is a learner and answers"):format(plan.hex(member.id)),
 		{ member = member.id })
 end
 
@@ -66,7 +53,7 @@ end
 function finish.decide(f)
 	local probe = mine(f)
 	if not probe or not facts.is_etcd(probe) then
-		return plan("wait", ("this machine's etcd does not answer yet: %s"):format(
+		return plan.wait( ("this machine's etcd does not answer yet: %s"):format(
 			not probe and (f.inventory_why or "its address is not known") or probe.verdict == "refused" and "connection refused"
 				or probe.why))
 	end
@@ -74,9 +61,9 @@ function finish.decide(f)
 	if wrong then return wrong end
 	if probe.verdict == "learner" then return promote(f, probe) end
 	if probe.verdict == "quorum" then
-		return plan("start", ("this machine's etcd is a voter of cluster %s, which has quorum"):format(etcd.hex(probe.cluster_id)))
+		return plan.of("start", ("this machine's etcd is a voter of cluster %s, which has quorum"):format(plan.hex(probe.cluster_id)))
 	end
-	return plan("wait", ("cluster %s has no quorum yet"):format(etcd.hex(probe.cluster_id)))
+	return plan.wait( ("cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)))
 end
 
 return finish

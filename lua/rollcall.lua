@@ -122,7 +122,7 @@ end
 local function silence(f, founder)
 	local probe = probe_at(f, founder)
 	if not probe then return "was not asked yet" end
-	if probe.verdict == "refused" then return "refuses connections: etcd-bootstrap is not running there yet" end
+	if probe.verdict == "refused" then return "refuses connections: neither etcd nor etcd-bootstrap runs there" end
 	if probe.verdict == "waiting" then return "is there and has not answered for this list yet" end
 	if facts.is_etcd(probe) then return "an etcd of another founding runs there" end
 	return probe.why

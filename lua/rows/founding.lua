@@ -1,0 +1,95 @@
+-- founding.lua - rows 20 and 21 of the decision table: nothing is seen but empty machines.  Pure.
+local facts = require "facts"
+local plan = require "plan"
+local rollcall = require "rollcall"
+
+local rows = {}
+
+local ROLLCALL_SILENCE = 30 -- seconds of settled refusals, for found = "refused"
+
+local function unknown_list(f)
+	local inventory = f.inventory
+	if not inventory then
+		return plan.wait("who the machines are is unknown: " .. (f.inventory_why or "the provider said nothing"))
+	end
+	if not inventory.complete then
+		return plan.wait("the list of machines is not known to be complete, and a cluster is founded by a complete one only")
+	end
+	if not f.desired then
+		return plan.wait("how many members are wanted is not known: set size in the policy")
+	end
+	if not f.founding then return plan.wait("some machine of the list has no address yet") end
+end
+
+local function wrong_size(f)
+	local waiting, count = {}, #f.founding.list
+	for _, instance in ipairs(f.inventory.instances) do
+		if instance.state == "leaving" or instance.state == "unknown" then
+			table.insert(waiting, { instance = instance.id, why = "is " .. instance.state .. " for the provider" })
+		end
+	end
+	if waiting[1] then
+		return plan.wait("no cluster is founded while a machine is leaving or in a state unknown", { waiting_for = waiting })
+	end
+	if count ~= f.desired then
+		return plan.wait(("the list has %d living machines, %d are wanted"):format(count, f.desired))
+	end
+	if not facts.settled(f.inventory) then return plan.wait("the list of machines has not settled yet") end
+end
+
+local function everybody_refuses(f)
+	local since = f.refused_since
+	if not since or f.clock - since < ROLLCALL_SILENCE then
+		return plan.wait(("all other machines must refuse connections for %d s"):format(ROLLCALL_SILENCE),
+			{ waiting_for = plan.silent(f) })
+	end
+end
+
+local function everybody(n)
+	return n == 1 and "the only machine is" or ("all %d machines are"):format(n)
+end
+
+local function claims(f)
+	return plan.of("claim", ("%s here and empty: this disk claims its place in cluster %s"):format(
+		everybody(#f.founding.list), plan.hex(f.founding.cluster_id)), { members = f.founding.list })
+end
+
+local function founds(f)
+	local n = #f.founding.list
+	return plan.of("new", n == 1 and "one machine is wanted, this one, and it is empty"
+		or ("all %d machines are here, empty and ready"):format(n),
+		{ members = f.founding.list, warn = n == 1 })
+end
+
+local function by_refusal(f, claimed)
+	local not_yet = everybody_refuses(f)
+	if not_yet then return not_yet end
+	if not claimed and f.data_dir.state ~= "hidden" then return claims(f) end
+	return founds(f)
+end
+
+function rows.row_20_found(f)
+	local not_yet = unknown_list(f) or wrong_size(f)
+	if not_yet then return not_yet end
+	local claim = f.data_dir.claim
+	local claimed = claim ~= nil and claim.kind == "founding" and claim.cluster_id == f.founding.cluster_id
+	if f.found == "refused" then return by_refusal(f, claimed) end
+	if f.data_dir.state == "hidden" then
+		return plan.wait("with data_dir = false no disk can be shown to be empty: a cluster is founded only with found = \"refused\"")
+	end
+	local ok, waiting
+	if not claimed and claim and claim.kind == "founding" then
+		ok, waiting = rollcall.may_change(f)
+		if not ok then return plan.wait("this disk is promised to an earlier list of machines", { waiting_for = waiting }) end
+	end
+	if not claimed then
+		ok, waiting = rollcall.all_empty(f)
+		if not ok then return plan.wait("not every machine has said yet that it is empty", { waiting_for = waiting }) end
+		return claims(f)
+	end
+	ok, waiting = rollcall.all_ready(f)
+	if not ok then return plan.wait("not every machine is ready yet", { waiting_for = waiting }) end
+	return founds(f)
+end
+
+return rows
