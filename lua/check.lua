@@ -41,6 +41,12 @@ check.func = of("function", "a function")
 check.table = of("table", "a table")
 check.boolean = of("boolean", "true or false")
 
+function check.marker(value)
+	if type(value) ~= "table" or type(value.read) ~= "function" or type(value.write) ~= "function" then
+		return "a marker, as file { path = \"/shared/etcd-marker.json\" },"
+	end
+end
+
 function check.text(value)
 	if type(value) ~= "string" or value == "" or value:find "[%c]" then
 		return "a string of one line that is not empty"

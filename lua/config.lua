@@ -38,7 +38,7 @@ local function listen(policy, facts)
 	end
 	local peers = { net.join(set.peer_scheme, host, set.peer_port) }
 	local clients = { net.join(set.scheme, host, set.client_port) }
-	local loopback = net.inside(here, "127.0.0.0/8") or here == "0.0.0.0"
+	local loopback = net.inside(here, "127.0.0.0/8") or here == "::1" or here == "0.0.0.0"
 	if type(wanted) ~= "string" and not loopback then
 		clients[2] = net.join(set.scheme, "127.0.0.1", set.client_port)
 	end
@@ -46,6 +46,14 @@ local function listen(policy, facts)
 		peers, clients = wanted.peer or peers, wanted.client or clients
 	end
 	return peers, clients
+end
+
+-- The URL at which this machine's etcd will listen for its peers, the first of them.
+---@param policy Policy
+---@param facts Facts
+---@return string
+function config.peer_listen(policy, facts)
+	return (listen(policy, facts))[1]
 end
 
 -- The initial cluster ---------------------------------------------------------------------------

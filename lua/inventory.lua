@@ -47,6 +47,12 @@ local function check_type(what, value, wanted, default)
 	return value
 end
 
+-- A host name as URLs have it.
+local function host_name(text)
+	local url = net.url("http://" .. text .. ":1")
+	return url and url.host
+end
+
 -- addresses, canonical, with the shorthand `address` put where its family belongs.
 local function addresses(what, t)
 	local given, why = check_type(what .. ": addresses", t.addresses, "table", {})
@@ -56,7 +62,8 @@ local function addresses(what, t)
 	if not fine then return bad("%s", why) end
 	local out = {}
 	for key, text in pairs(given) do
-		local parsed = key == "hostname" and text or type(text) == "string" and net.address(text)
+		local parse = key == "hostname" and host_name or net.address
+		local parsed = type(text) == "string" and parse(text)
 		if type(parsed) ~= "string" or parsed == "" then
 			return bad("%s: addresses.%s is not an address: %s", what, key, tostring(text))
 		end

@@ -28,13 +28,14 @@ local ETCD = {
 	peer_scheme = check.one_of("http", "https"), client_port = check.port, peer_port = check.port,
 	address = check.address, listen = check.listen, tls = check.table,
 	connect_timeout = check.seconds, probe_timeout = check.seconds, extra = check.extra,
+	user = check.text, password_file = check.text,
 }
 
 local KEYS = {
 	discover = check.func, decide = check.func, size = check.size,
 	found = check.one_of("rollcall", "refused"), timeout = check.seconds_or_none,
 	interval = check.seconds, state_dir = check.text, output = check.table, exec = check.argv_or_function,
-	on = check.func, etcd = check.table, finish = check.boolean,
+	on = check.func, etcd = check.table, finish = check.boolean, marker = check.marker,
 }
 
 local OUTPUT = {
@@ -104,6 +105,24 @@ local function fill(t, defaults)
 	return t
 end
 
+-- A port that speaks TLS needs a certificate, unless its URLs are told apart from ours.
+local function needs_certificate(etcd, tls, scheme, prefix)
+	local auto, cert = prefix .. "auto", prefix .. "cert"
+	if tls[auto] and tls[cert] then
+		fault({ "etcd", "tls", auto }, "etcd makes a certificate of its own only where %s is left out", cert)
+	elseif etcd[scheme] == "https" and not tls[auto] and not tls[cert] and type(etcd.listen) ~= "table" then
+		fault({ "etcd", scheme }, "https needs etcd.tls.%s and etcd.tls.%skey, or etcd.tls.%s", cert, prefix, auto)
+	elseif tls[prefix .. "client_auth"] and not tls[prefix .. "ca"] then
+		fault({ "etcd", "tls", prefix .. "client_auth" }, "whose certificates? etcd.tls.%sca is missing", prefix)
+	end
+end
+
+local function login_of(etcd)
+	if (etcd.user == nil) ~= (etcd.password_file == nil) then
+		fault({ "etcd", etcd.user and "user" or "password_file" }, "etcd.user and etcd.password_file belong together")
+	end
+end
+
 local function pairs_of_files(tls)
 	for _, prefix in ipairs { "", "peer_", "probe_" } do
 		local cert, key = prefix .. "cert", prefix .. "key"
@@ -118,6 +137,9 @@ local function etcd_of(t)
 	local etcd = fill(checked(t or {}, ETCD, { "etcd" }), ETCD_DEFAULTS)
 	etcd.tls = pairs_of_files(checked(etcd.tls or {}, TLS, { "etcd", "tls" }))
 	if etcd.tls.verify == nil then etcd.tls.verify = true end
+	needs_certificate(etcd, etcd.tls, "scheme", "")
+	needs_certificate(etcd, etcd.tls, "peer_scheme", "peer_")
+	login_of(etcd)
 	etcd.extra = etcd.extra or {}
 	for _, name in ipairs(check.sorted(etcd.extra)) do
 		if check.ours[name] then
@@ -230,7 +252,7 @@ local function not_a_plan(plan)
 			nearest.hint(tostring(plan.action), { table.unpack(ACTIONS) }))
 	elseif type(plan.reason) ~= "string" or plan.reason == "" then
 		return "the reason is missing: one sentence for a person"
-	elseif plan.member ~= nil and type(plan.member) ~= "string" then
+	elseif plan.member ~= nil and not (type(plan.member) == "string" and plan.member:find "^%d+$") then
 		return "member: an id is a decimal string, this is " .. check.shown(plan.member)
 	end
 	local needs_member = { remove = true, promote = true, update = true }

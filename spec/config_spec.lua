@@ -1,3 +1,4 @@
+-- From what the gate allowed to the ETCD_* values, and how machines are named and reached.
 local check = require "check"
 local config = require "config"
 local inventory = require "inventory"
@@ -165,6 +166,8 @@ describe("config.make", function()
 		{ nil, "10.0.0.1", "http://10.0.0.1:2380", "http://10.0.0.1:2379,http://127.0.0.1:2379" },
 		{ nil, "127.0.0.5", "http://127.0.0.5:2380", "http://127.0.0.5:2379" },
 		{ nil, "fd00::1", "http://[fd00::1]:2380", "http://[fd00::1]:2379,http://127.0.0.1:2379" },
+		{ nil, "::1", "http://[::1]:2380", "http://[::1]:2379" },
+		{ nil, "FD00:0:0::00A", "http://[fd00::a]:2380", "http://[fd00::a]:2379,http://127.0.0.1:2379" },
 		{ "any", "10.0.0.1", "http://0.0.0.0:2380", "http://0.0.0.0:2379" },
 		{ "any", "fd00::1", "http://[::]:2380", "http://[::]:2379" },
 		{ "10.9.9.9", "10.0.0.1", "http://10.9.9.9:2380", "http://10.9.9.9:2379" },
@@ -177,6 +180,7 @@ describe("config.make", function()
 			local inv = assert(inventory { self = "i-a", instances = { { id = "i-a" } } })
 			local made = assert(config.make(permit(FOUNDING), facts_of(p, inv), p))
 			assert.same({ case[3], case[4] }, { made.env.ETCD_LISTEN_PEER_URLS, made.env.ETCD_LISTEN_CLIENT_URLS })
+			assert.equal(case[3], config.peer_listen(p, facts_of(p, inv)))
 		end)
 	end
 
@@ -187,6 +191,7 @@ describe("config.make", function()
 		local made = assert(config.make(permit(FOUNDING), facts_of(p, inv), p))
 		assert.same({ "http://10.0.0.1:2380", "http://a.example:2380" },
 			{ made.env.ETCD_LISTEN_PEER_URLS, made.env.ETCD_INITIAL_ADVERTISE_PEER_URLS })
+		assert.equal("http://10.0.0.1:2380", config.peer_listen(p, facts_of(p, inv)))
 	end)
 
 	local function start(members, t)

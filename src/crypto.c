@@ -1,14 +1,21 @@
-/* crypto.c - core.crypto: digests by OpenSSL, and the encodings that go with them.
+/* crypto.c - core.crypto: digests by OpenSSL, the encodings that go with them, and what a
+ * certificate says.
  *
  * OpenSSL is set up by its first use and not when the module is loaded: most runs never need
  * it.  Random bytes come from the kernel, which needs no setting up at all.
  */
 #include "loop.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #define RANDOM_MAX (1 << 20)
 
@@ -47,7 +54,7 @@ static int crypto_hmac(lua_State *L)
 	const char *s = luaL_checklstring(L, 2, &n);
 
 	if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, keys, (const unsigned char *)s, n,
-	        digest, sizeof digest, &length))
+		digest, sizeof digest, &length))
 		return luaL_error(L, "this system's OpenSSL refuses HMAC with SHA256");
 	lua_pushlstring(L, (char *)digest, length);
 	return 1;
@@ -152,12 +159,141 @@ static int crypto_random(lua_State *L)
 	return 1;
 }
 
+/* Certificates. */
+
+static int no_password(char *to, int n, int writing, void *user)
+{
+	(void)to, (void)n, (void)writing, (void)user;
+	return 0;
+}
+
+static BIO *memory(lua_State *L, int i)
+{
+	size_t n;
+	const char *s = luaL_checklstring(L, i, &n);
+
+	luaL_argcheck(L, n < INT_MAX, i, "the text is too long");
+	return BIO_new_mem_buf(s, (int)n);
+}
+
+static X509 *read_certificate(lua_State *L, int i)
+{
+	BIO *in = memory(L, i);
+	X509 *x = in ? PEM_read_bio_X509(in, NULL, no_password, NULL) : NULL;
+
+	BIO_free(in);
+	return x;
+}
+
+static int bad_pem(lua_State *L, const char *what)
+{
+	const char *why = ERR_reason_error_string(ERR_peek_error());
+
+	return fail(L, "parse", "no %s in PEM (%s)", what, why ? why : "cause unknown");
+}
+
+static void push_subject(lua_State *L, const X509 *x)
+{
+	BIO *out = BIO_new(BIO_s_mem());
+	char *text = NULL;
+	long n = 0;
+
+	if (out && X509_NAME_print_ex(out, X509_get_subject_name(x), 0, XN_FLAG_ONELINE) >= 0)
+		n = BIO_get_mem_data(out, &text);
+	lua_pushlstring(L, text ? text : "", (size_t)n);
+	BIO_free(out);
+}
+
+/* Push the name as text, "" for one that is neither a host name nor an address. */
+static void push_name(lua_State *L, const GENERAL_NAME *name)
+{
+	char ip[INET6_ADDRSTRLEN] = "";
+	int type, n;
+	const ASN1_STRING *text = GENERAL_NAME_get0_value(name, &type);
+
+	if (type == GEN_DNS) {
+		lua_pushlstring(
+		    L, (const char *)ASN1_STRING_get0_data(text), (size_t)ASN1_STRING_length(text));
+		return;
+	}
+	n = type == GEN_IPADD ? ASN1_STRING_length(text) : 0;
+	if (n == 4 || n == 16)
+		inet_ntop(n == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(text), ip, sizeof ip);
+	lua_pushstring(L, ip);
+}
+
+static void push_names(lua_State *L, const X509 *x)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+
+	lua_newtable(L);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		push_name(L, sk_GENERAL_NAME_value(names, i));
+		if (lua_rawlen(L, -1))
+			lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+		else
+			lua_pop(L, 1);
+	}
+	GENERAL_NAMES_free(names);
+}
+
+static void set_time(lua_State *L, const char *key, const ASN1_TIME *at)
+{
+	struct tm tm;
+
+	if (!ASN1_TIME_to_tm(at, &tm))
+		return;
+	lua_pushinteger(L, (lua_Integer)timegm(&tm));
+	lua_setfield(L, -2, key);
+}
+
+/* crypto.certificate(pem) -> {subject=, names=, not_before=, not_after=} | nil, message, code */
+static int crypto_certificate(lua_State *L)
+{
+	ERR_clear_error();
+	X509 *x = read_certificate(L, 1);
+	if (!x)
+		return bad_pem(L, "certificate");
+	lua_createtable(L, 0, 4);
+	push_subject(L, x);
+	lua_setfield(L, -2, "subject");
+	push_names(L, x);
+	lua_setfield(L, -2, "names");
+	set_time(L, "not_before", X509_get0_notBefore(x));
+	set_time(L, "not_after", X509_get0_notAfter(x));
+	X509_free(x);
+	return 1;
+}
+
+/* crypto.matches(certificate, key) -> boolean | nil, message, code */
+static int crypto_matches(lua_State *L)
+{
+	luaL_checkstring(L, 2);
+	ERR_clear_error();
+	X509 *x = read_certificate(L, 1);
+	if (!x)
+		return bad_pem(L, "certificate");
+	BIO *in = memory(L, 2);
+	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_password, NULL) : NULL;
+	bool same = key && X509_check_private_key(x, key) == 1;
+
+	BIO_free(in);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	if (!key)
+		return bad_pem(L, "private key without a password");
+	lua_pushboolean(L, same);
+	return 1;
+}
+
 int luaopen_core_crypto(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "base64", crypto_base64 },
+		{ "certificate", crypto_certificate },
 		{ "hex", crypto_hex },
 		{ "hmac", crypto_hmac },
+		{ "matches", crypto_matches },
 		{ "random", crypto_random },
 		{ "sha1", crypto_sha1 },
 		{ "sha256", crypto_sha256 },

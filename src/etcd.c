@@ -201,7 +201,7 @@ static void launch(lua_State *L, struct probing *p)
 		t->begun = true;
 		t->sent = t->at = wave;
 		etcd_send(&t->peer, p->kind == ASK ? BOOTSTRAP : MEMBERS);
-		if (p->kind == PROBE && t->client_url)
+		if (p->kind != ASK && t->client_url)
 			etcd_send(&t->client, HEALTH);
 		else
 			t->client.outcome = FINE;
@@ -251,6 +251,19 @@ static double number(lua_State *L, const char *key, double otherwise)
 	return value;
 }
 
+/* Push the header line of o.authorization, where it stays; NULL without one. */
+static const char *push_authorization(lua_State *L)
+{
+	size_t n;
+
+	if (lua_getfield(L, OPTIONS, "authorization") == LUA_TNIL)
+		return NULL;
+	const char *token = luaL_checklstring(L, -1, &n);
+	if (!n || strlen(token) != n || strpbrk(token, "\r\n"))
+		luaL_error(L, "authorization must be one line");
+	return lua_pushfstring(L, "Authorization: %s", token);
+}
+
 static int start(lua_State *L, enum kind kind)
 {
 	luaL_checktype(L, OPTIONS, LUA_TTABLE);
@@ -266,6 +279,7 @@ static int start(lua_State *L, enum kind kind)
 	lua_toclose(L, OPERATION);
 	http_tls(L, OPTIONS, "tls", &p->tls);
 	http_tls(L, OPTIONS, "peer_tls", &p->peer_tls);
+	p->authorization = push_authorization(L);
 	p->connect_timeout = number(L, "connect_timeout", 2);
 	p->timeout = number(L, "timeout", 5);
 	lua_getfield(L, OPTIONS, "learn");
@@ -278,7 +292,8 @@ static int start(lua_State *L, enum kind kind)
 	return push_results(L, &p->op);
 }
 
-/* etcd.probe{targets=, tls=, peer_tls=, connect_timeout=, timeout=, learn=} -> Probe[]   (waits) */
+/* etcd.probe{targets=, tls=, peer_tls=, authorization=, connect_timeout=, timeout=, learn=}
+ * -> Probe[]   (waits) */
 static int etcd_probe(lua_State *L)
 {
 	return start(L, PROBE);

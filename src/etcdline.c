@@ -92,8 +92,10 @@ void etcd_send(struct line *l, enum question question)
 	l->question = question;
 	if (!x->easy) {
 		*x = (struct transfer){ .limit = BODY_MAX, .finished = line_finished };
-		if (!http_begin(x, url, l == &t->peer ? &p->peer_tls : &p->tls) ||
-		    !http_header(x, "Content-Type: application/json")) {
+		bool peer = l == &t->peer;
+		if (!http_begin(x, url, peer ? &p->peer_tls : &p->tls) ||
+		    !http_header(x, "Content-Type: application/json") ||
+		    (!peer && p->authorization && !http_header(x, p->authorization))) {
 			etcd_give_up(l, "io", "out of memory");
 			return;
 		}
@@ -122,6 +124,19 @@ static void explain(struct line *l)
 	etcd_hang_up(l, outcome);
 }
 
+/* No token, or one that has run out: what a new login changes. */
+static bool wants_login(const char *message)
+{
+	return strstr(message, "user name is empty") || strstr(message, "invalid auth token") ||
+	       strstr(message, "revision of auth store is old");
+}
+
+/* etcd 3.4 and later: its gateway would lose the name that the certificate logs in with. */
+static bool refuses_common_name(const char *message)
+{
+	return strstr(message, "CommonName of client");
+}
+
 /* The response has a status that tells of no answer. */
 static void explain_status(lua_State *L, struct line *l)
 {
@@ -134,10 +149,17 @@ static void explain_status(lua_State *L, struct line *l)
 					      : "http";
 
 	etcd_read_error(L, x->body.s, x->body.n, message, sizeof message);
-	const char *hint = strstr(message, "user name is empty")
-			       ? " (etcd is up, but wants a login)"
-			   : x->status == 401 || x->status == 403 ? " (it is up, but refuses us)"
-								  : "";
+	const char *hint =
+	    x->status == 401 || x->status == 403 ? " (it is up, but refuses us)" : "";
+	if (wants_login(message)) {
+		l->target->login = true;
+		code = "auth";
+		hint = " (etcd is up, login needed)";
+	} else if (refuses_common_name(message)) {
+		code = "auth";
+		hint = " (etcd is up with its auth on, and its HTTP gateway takes no client "
+		       "certificate with a CommonName: give etcd.tls.probe_cert one without)";
+	}
 	etcd_give_up(l, code, "%.80s: status %ld%s%s%s", paths[l->question], x->status, hint,
 	    *message ? ": " : "", message);
 }
@@ -288,7 +310,10 @@ static void read_health(lua_State *L, struct line *l)
 			bad_body(l, why);
 	} else if (healthy && status == 200) {
 		l->target->healthy = true;
-		etcd_send(l, LIST_V3);
+		if (l->target->op->kind == LISTS)
+			etcd_hang_up(l, FINE);
+		else
+			etcd_send(l, LIST_V3);
 	} else {
 		snprintf(
 		    l->why, sizeof l->why, "it reports health false%s%s", *why ? ": " : "", why);

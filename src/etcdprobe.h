@@ -51,7 +51,7 @@ struct target {
 	double sent, at;
 	bool begun, settled;
 	/* what was seen */
-	bool peer_listed, listed, healthy, learner, decided, undecided, waiting;
+	bool peer_listed, listed, healthy, learner, decided, undecided, waiting, login;
 	char peer_cluster[ETCD_ID], peer_member[ETCD_ID];
 	struct etcd_status status;             /* of the client port */
 	char version[32], cluster_version[32]; /* of the peer port */
@@ -62,6 +62,7 @@ struct probing {
 	struct op op;
 	enum kind kind;
 	struct tls tls, peer_tls;
+	const char *authorization; /* the header line for client ports, or NULL */
 	double connect_timeout, timeout;
 	bool learn;
 	int learnt;

@@ -84,6 +84,20 @@ static void set(lua_State *L, const char *key, const char *value)
 	lua_setfield(L, -2, key);
 }
 
+/* The code of either port that tells most: what answers and is not understood before silence. */
+static const char *gravest(const struct target *t)
+{
+	static const char *const codes[] = { "tls", "auth", "denied", "http", "missing", "parse",
+		"throttled", "conflict", "quorum", "dns", "io", "usage", "unreachable", "timeout",
+		"refused" };
+
+	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+		if ((t->peer.code && strcmp(t->peer.code, codes[i]) == 0) ||
+		    (t->client.code && strcmp(t->client.code, codes[i]) == 0))
+			return codes[i];
+	return NULL;
+}
+
 static void report_probe(lua_State *L, struct target *t)
 {
 	const char *verdict = judge(L, t);
@@ -96,6 +110,11 @@ static void report_probe(lua_State *L, struct target *t)
 	else
 		lua_pushliteral(L, "");
 	lua_setfield(L, -2, "why");
+	set(L, "code", unknown ? gravest(t) : NULL);
+	if (t->login) {
+		lua_pushboolean(L, 1);
+		lua_setfield(L, -2, "login");
+	}
 	set(L, "cluster_id",
 	    (client || !*t->peer_cluster) ? t->status.cluster_id : t->peer_cluster);
 	set(L, "member_id", *t->status.member_id ? t->status.member_id : t->peer_member);
@@ -126,6 +145,8 @@ static void report_line(lua_State *L, struct target *t)
 		lua_rawgeti(L, PEER_LISTS, t->index);
 		lua_setfield(L, -2, "members");
 	}
+	lua_pushboolean(L, t->healthy);
+	lua_setfield(L, -2, "healthy");
 }
 
 void etcd_report(lua_State *L, struct target *t)

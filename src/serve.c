@@ -4,12 +4,13 @@
  * one small body, everything has one deadline, and nothing of it ever calls Lua.  Closing frees
  * the port at once, for the etcd that comes next.
  */
+#include "serve.h"
+
 #include "loop.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -351,53 +352,6 @@ static void shut(struct server *s)
 	s->ctx = NULL;
 }
 
-static int no_password(char *to, int n, int writing, void *user)
-{
-	(void)to, (void)n, (void)writing, (void)user;
-	return 0;
-}
-
-/* The reason of OpenSSL's first error. */
-static const char *tls_reason(void)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
-
-	return reason ? reason : "unknown cause";
-}
-
-static int set_tls(
-    lua_State *L, struct server *s, const char *cert, const char *key, const char *ca)
-{
-	ERR_clear_error();
-	if (!(s->ctx = SSL_CTX_new(TLS_server_method())))
-		return fail(L, "tls", "cannot start TLS: %s", tls_reason());
-	SSL_CTX_set_min_proto_version(s->ctx, TLS1_2_VERSION);
-	SSL_CTX_set_default_passwd_cb(s->ctx, no_password);
-	/* A session is not resumed: without an id context that fails as soon as clients show a
-	 * certificate, and nothing is asked often enough to gain by it. */
-	SSL_CTX_set_session_cache_mode(s->ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(s->ctx, SSL_OP_NO_TICKET);
-	SSL_CTX_set_mode(s->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-				     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-				     SSL_MODE_RELEASE_BUFFERS);
-	if (SSL_CTX_use_certificate_chain_file(s->ctx, cert) != 1)
-		return fail(L, "tls", "cannot use the certificate %s: %s", cert, tls_reason());
-	if (SSL_CTX_use_PrivateKey_file(s->ctx, key, SSL_FILETYPE_PEM) != 1)
-		return fail(L, "tls", "cannot use the key %s of certificate %s: %s", key, cert,
-		    tls_reason());
-	if (!ca)
-		return 0;
-	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
-	if (!names || SSL_CTX_load_verify_locations(s->ctx, ca, NULL) != 1) {
-		sk_X509_NAME_pop_free(names, X509_NAME_free);
-		return fail(L, "tls", "cannot use the authorities' certificates in %s: %s", ca,
-		    tls_reason());
-	}
-	SSL_CTX_set_client_CA_list(s->ctx, names);
-	SSL_CTX_set_verify(s->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-	return 0;
-}
-
 static int open_port(lua_State *L, struct server *s, const char *address, lua_Integer port)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
@@ -444,7 +398,7 @@ static void set_pages(lua_State *L, struct server *s, int bodies)
 	}
 }
 
-/* serve.listen{address=, port=, bodies={[path]=body}, tls={cert=, key=, ca=}}
+/* serve.listen{address=, port=, bodies={[path]=body}, tls={cert=, key=, ca=} or {auto=true}}
  * -> server | nil, message, code */
 static int serve_listen(lua_State *L)
 {
@@ -464,14 +418,8 @@ static int serve_listen(lua_State *L)
 	luaL_setmetatable(L, SERVER);
 	set_pages(L, s, 4);
 	int failed = 0;
-	if (!lua_isnil(L, 5)) {
-		luaL_checktype(L, 5, LUA_TTABLE);
-		lua_getfield(L, 5, "cert");
-		lua_getfield(L, 5, "key");
-		lua_getfield(L, 5, "ca");
-		failed = set_tls(L, s, luaL_checkstring(L, -3), luaL_checkstring(L, -2),
-		    luaL_optstring(L, -1, NULL));
-	}
+	if (!lua_isnil(L, 5))
+		failed = serve_tls(L, 5, &s->ctx);
 	if (!failed)
 		failed = open_port(L, s, address, port);
 	if (failed) {

@@ -1,5 +1,7 @@
--- core.crypto: published figures, and encodings that have one spelling only.
+-- core.crypto: published figures, encodings that have one spelling only, and what certificates say.
 local crypto = require "core.crypto"
+local fs = require "core.fs"
+local listener = dofile "spec/core/listener.lua"
 
 describe("digests", function()
 	local sha1 = {
@@ -71,5 +73,51 @@ describe("crypto.random", function()
 		assert.not_equal(crypto.random(16), crypto.random(16))
 		assert.has_error(function() crypto.random(-1) end)
 		assert.has_error(function() crypto.random(1 << 40) end)
+	end)
+end)
+
+describe("certificates", function()
+	local directory
+
+	setup(function()
+		directory = listener.directory()
+		listener.certificates(directory, "ours", { node = "IP:127.44.7.2,IP:fd77::1,DNS:node.example,email:a@b", other = "DNS:x" })
+	end)
+	teardown(function() listener.forget(directory) end)
+
+	local function file(name) return assert(fs.read(directory .. "/" .. name)) end
+
+	it("say whose they are, for which names, and how long", function()
+		local now, one = os.time(), assert(crypto.certificate(file "node.crt"))
+		assert.same({ "CN = node", { "127.44.7.2", "fd77::1", "node.example" } }, { one.subject, one.names })
+		assert.is_true(one.not_before <= now and one.not_before > now - 3600)
+		assert.equal(2 * 86400, one.not_after - one.not_before)
+		assert.same({}, assert(crypto.certificate(file "ours.crt")).names)
+		assert.equal("CN = node", assert(crypto.certificate("words\n" .. file "node.crt" .. file "other.crt")).subject)
+	end)
+
+	it("that are none are told", function()
+		for _, text in ipairs { "", "x", file "node.key", (file "node.crt":gsub("M", "N")), file "node.crt":sub(1, 200) } do
+			local one, message, code = crypto.certificate(text)
+			assert.same({ nil, "parse" }, { one, code })
+			assert.matches("^no certificate in PEM %(.+%)$", message)
+		end
+	end)
+
+	it("match their key alone", function()
+		assert.is_true(crypto.matches(file "node.crt", file "node.key"))
+		assert.is_false(crypto.matches(file "node.crt", file "other.key"))
+		local same, message, code = crypto.matches(file "node.crt", file "other.crt")
+		assert.same({ nil, "parse" }, { same, code })
+		assert.matches("^no private key without a password in PEM %(.+%)$", message)
+		assert.matches("^no certificate in PEM", select(2, crypto.matches(file "node.key", file "node.key")))
+	end)
+
+	it("do not ask for the password of a key on the terminal", function()
+		local command = "cd %s && openssl pkey -in node.key -aes256 -passout pass:word1 -out locked.key"
+		assert(os.execute(command:format(directory)))
+		local same, message = crypto.matches(file "node.crt", file "locked.key")
+		assert.is_nil(same)
+		assert.matches("without a password", message)
 	end)
 end)

@@ -5,6 +5,7 @@ local listener = dofile "spec/core/listener.lua"
 
 local ID, CLUSTER = "9372538179322589801", "14841639068965178418" -- 8211f1d0f64f3269, cdf818194e3a8c32
 local directory, close, no_leak
+local logged_in = "127.44.3.9" -- where the gateway knows one token
 
 local function target(address, scheme)
 	return {
@@ -66,9 +67,9 @@ local secure = {
 		"refused us without a client certificate" },
 	{ "a client certificate refused", "server", { ca = "ours" }, "https", { ca = "ours", cert = "foreign" },
 		"refused our client certificate" },
-	{ "http to a TLS port", "server", {}, "http", {}, "http asked of a TLS port" },
+	{ "http to a TLS port", "server", {}, "http", {}, "http asked of a TLS port", "http" },
 	{ "https to a plain port", nil, {}, "https", {}, "does not speak TLS" },
-	{ "TLS that never answers", "silent", {}, "https", {}, "no TLS handshake within" },
+	{ "TLS that never answers", "silent", {}, "https", {}, "no TLS handshake within", "timeout" },
 	{ "a missing certificate file", "server", {}, "https", { ca = "ours", cert = "missing" }, "missing.crt" },
 	{ "a missing authority file", "server", {}, "https", { ca = "missing" }, "missing.crt" },
 }
@@ -179,7 +180,7 @@ local bent = {
 	end, "learner", "" },
 	{ "a login wanted", function(p)
 		p.client["/v3/cluster/member/list"] = page('{"error":"x","message":"etcdserver: user name is empty","code":3}', 400)
-	end, "unknown", "wants a login%): etcdserver: user name is empty" },
+	end, "unknown", "%(etcd is up, login needed%): etcdserver: user name is empty", { login = true, code = "auth" } },
 	{ "health false", function(p) p.client["/health?exclude=NOSPACE"] = page('{"health":"false","reason":"RAFT NO LEADER"}', 503) end,
 		"no-quorum", "health false: RAFT NO LEADER", { cluster_id = CLUSTER, member_id = ID } },
 	{ "health false, not decided", function(p)
@@ -223,6 +224,13 @@ local bent = {
 	{ "the roll call of another", function(p)
 		p.client, p.peer = { ["*"] = page("", 404) }, { ["/bootstrap"] = answer { name = "z" } }
 	end, "unknown", 'answered by "z", not by "a"' },
+	{ "a client certificate with a CommonName, and auth on", function(p)
+		p.client["/v3/cluster/member/list"] = page("CommonName of client sending a request against gateway will be ignored "
+			.. "and not used as expected\n", 400)
+	end, "unknown", "give etcd.tls.probe_cert one without%): CommonName of client", { code = "auth" } },
+	{ "a login wanted by the status alone: its list has said enough", function(p)
+		p.client["/v3/maintenance/status"] = page('{"code":3,"message":"etcdserver: user name is empty"}', 400)
+	end, "quorum", "", { member_id = ID } },
 }
 for what, o in pairs {
 	["other data"] = { data = "full" }, ["an id of 17 digits"] = { claim = "1cdf818194e3a8c32" },
@@ -242,7 +250,8 @@ local function open_all()
 	listener.certificates(directory, "other", { foreign = "DNS:foreign" })
 	local ports = {}
 	local function open(address, port, spec)
-		local copy = { address = address, port = port, kind = spec.kind or "pages", pages = spec.pages, tls = spec.tls, plain = spec.plain }
+		local copy = { address = address, port = port, kind = spec.kind or "pages", pages = spec.pages, tls = spec.tls, plain = spec.plain,
+			token = spec.token }
 		ports[#ports + 1] = copy
 	end
 	for i, case in ipairs(same) do
@@ -257,6 +266,9 @@ local function open_all()
 		open(address, 2379, { pages = all.client })
 		open(address, 2380, { pages = all.peer })
 	end
+	local all = pages { address = logged_in }
+	open(logged_in, 2379, { pages = all.client, token = "Tok.12" })
+	open(logged_in, 2380, { pages = all.peer, token = "never asked for" })
 	return listener.open(directory, ports)
 end
 
@@ -297,7 +309,7 @@ describe("etcd.probe", function()
 				targets = { target("127.44.1." .. 100 + i, case[4]) }, tls = tls, peer_tls = tls,
 				connect_timeout = case[2] == "silent" and 0.3 or nil,
 			}[1]
-			assert.equal("unknown", p.verdict)
+			assert.same({ "unknown", case[7] or "tls" }, { p.verdict, p.code })
 			assert.matches(case[6], p.why)
 		end)
 	end
@@ -316,10 +328,10 @@ describe("etcd.probe", function()
 	end
 
 	it("never calls a node founding that said it is healthy before", function()
+		local index
+		for i, case in ipairs(bent) do index = case[1] == "health true, not decided" and i or index end
 		for _ = 1, 5 do
-			local t = target "127.44.2.16"
-			assert.equal("health true, not decided", bent[16][1])
-			local p = probe { targets = { t } }[1]
+			local p = probe { targets = { target("127.44.2." .. index) } }[1]
 			assert.is_true(p.verdict == "quorum" or p.verdict == "founding")
 			if p.verdict == "quorum" then assert.is_nil(p.cluster_version) end
 		end
@@ -344,6 +356,31 @@ describe("etcd.probe", function()
 		assert.matches("client port http://127.44.1.18:2379: no connection within", p.why)
 		one.client_url = nil
 		assert.equal("refused", probe { targets = { one } }[1].verdict)
+	end)
+
+	it("tells the gravest code of both ports", function()
+		local one = target "127.44.3.1"
+		for address, code in pairs { [1] = "missing", [2] = "http", [3] = "auth", [4] = "denied", [6] = "parse" } do
+			one.client_url = ("http://127.44.1.%d:2379"):format(address)
+			assert.equal(code, probe { targets = { one } }[1].code)
+		end
+		assert.is_nil(probe { targets = { target "127.44.3.1" } }[1].code)
+	end)
+
+	it("shows its authorization to client ports, and tells when it is not taken", function()
+		local t = target(logged_in)
+		t.name = "a"
+		local function ask(authorization) return probe { targets = { t }, authorization = authorization }[1] end
+		assert.same({ "quorum", nil }, { ask("Tok.12").verdict, ask("Tok.12").login })
+		for given, words in pairs { none = "login needed%): etcdserver: user name is empty",
+			["Tok.13"] = "login needed%): etcdserver: invalid auth token" } do
+			local p = ask(given ~= "none" and given or nil)
+			assert.same({ "unknown", true, "auth" }, { p.verdict, p.login, p.code })
+			assert.matches(words, p.why)
+			assert.not_matches("Tok.13", p.why, 1, true)
+		end
+		assert.has_error(function() ask "two\r\nX-Lines: 1" end)
+		assert.has_error(function() ask "" end)
 	end)
 
 	it("is cancelled at any moment", function()

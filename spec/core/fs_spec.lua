@@ -302,7 +302,7 @@ describe("core.fs", function()
 			lock:close()
 			assert.is_false(fs.locked(at "lock"))
 			do
-				local again <close> = assert(fs.lock(at "lock"))
+				local _ <close> = assert(fs.lock(at "lock"))
 				assert.is_true(fs.locked(at "lock"))
 			end
 			assert.is_false(fs.locked(at "lock"))

@@ -6,7 +6,7 @@ CONFIG is a list of {"address", "port", "kind", ...}.  Kinds:
   drip    a byte of the body every 50 ms           reset    resets after the request
   silent  reads and says nothing                   close    closes without a byte
   noise   answers what is not HTTP                 hole     a full queue: connections time out
-"plain": true answers before it reads, as a server does that is spoken TLS to.  "tls": {"cert", "key", "ca"} puts TLS in front; with "ca" a client certificate is demanded.
+"token" is wanted as Authorization by what begins with /v3/.  "plain": true answers before it reads, as a server does that is spoken TLS to.  "tls": {"cert", "key", "ca"} puts TLS in front; with "ca" a client certificate is demanded.
 Prints "ready" when all ports are open, ends when its standard input does.
 """
 import asyncio
@@ -50,7 +50,18 @@ class Pages(asyncio.Protocol):
         if not sep or len(body) < length_of(begin):
             return
         self.data = body[length_of(begin):]
-        self.transport.write(page(self.spec, path_of(begin)))
+        self.transport.write(self.refused(begin) or page(self.spec, path_of(begin)))
+
+    def refused(self, begin):
+        """As etcd's gateway does with its auth on, to whom does not know the token."""
+        if "token" not in self.spec or not path_of(begin).startswith("/v3/"):
+            return None
+        given = [line[15:].decode() for line in begin.split(b"\r\n") if line.lower().startswith(b"authorization: ")]
+        if given == [self.spec["token"]]:
+            return None
+        what = "invalid auth token" if given else "user name is empty"
+        body = json.dumps({"code": 16, "message": "etcdserver: " + what}).encode()
+        return head(401 if given else 400, len(body)) + body
 
 
 def length_of(begin):

@@ -145,6 +145,19 @@ print(s.recv(15).decode())
 			assert.matches("refused our client certificate", message)
 		end)
 
+		it("makes a certificate of its own, which only those take who do not verify", function()
+			local s = assert(serve.listen { address = "127.44.7.2", port = 2380, bodies = { ["/bootstrap"] = body },
+				tls = { auto = true } })
+			local tls <close> = setmetatable({ it = s }, { __close = function(t) t.it:close() end })
+			local url = "https://127.44.7.2:2380/bootstrap"
+			assert.equal(body, assert(http.request { url = url, tls = { verify = false } }).body)
+			local _, message, code = get()
+			assert.equal("tls", code)
+			assert.matches("self%-signed certificate", message)
+			local _, other = http.request { url = url }
+			assert.matches("self%-signed certificate", other)
+		end)
+
 		it("names the file that it cannot use", function()
 			for name, o in pairs {
 				["missing.crt"] = { cert = file "missing.crt", key = file "server.key" },
