@@ -3,6 +3,7 @@ local etcd = require "core.etcd"
 local log = require "core.log"
 local task = require "core.task"
 local datadir = require "datadir"
+local facts = require "facts"
 local look = require "look"
 local marker = require "marker"
 local members = require "members"
@@ -25,7 +26,7 @@ end
 function act.note(run, plan, ok, message, rule, member)
 	table.insert(run.history, {
 		action = plan.action, member = member or plan.member, ok = ok and true or false,
-		message = message, rule = rule, clock = task.now(),
+		message = message, rule = rule, clock = task.now(), turn = run.turn,
 	})
 end
 
@@ -33,7 +34,9 @@ end
 local function change(run, f, plan, permit)
 	local cluster = f.cluster
 	if plan.action == "remove" then
-		table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
+		if not facts.asked_remove(run.journal, cluster.id, plan.member) then
+			table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
+		end
 		local ok, why = run.state:save()
 		if not ok then
 			log.error("nothing is removed without a journal: " .. why)
@@ -62,6 +65,11 @@ local function change(run, f, plan, permit)
 end
 
 local function aside(run, f, plan, permit)
+	local data, seen = datadir.read(run.place), f.data_dir
+	if data.locked or data.member_id ~= seen.member_id or data.cluster_id ~= seen.cluster_id
+		or data.unused ~= seen.unused then
+		return nil, "the data has changed since it was looked at"
+	end
 	local to, why = datadir.aside(permit, run.place, f.now)
 	if not to then return nil, why end
 	log.warn(("data of member %s, cluster %s, stands in %s now"):format(

@@ -2,14 +2,15 @@
 -- time is up; then write etcd's configuration and hand over.  It knows none of the clouds.
 local gate = require "core.gate"
 local log = require "core.log"
-local net = require "core.net"
 local proc = require "core.proc"
 local task = require "core.task"
 local act = require "act"
 local config = require "config"
+local credentials = require "credentials"
 local datadir = require "datadir"
 local finish = require "finish"
 local look = require "look"
+local marker = require "marker"
 local output = require "output"
 local policies = require "policy"
 local report = require "report"
@@ -35,13 +36,33 @@ end
 
 -- Judge ---------------------------------------------------------------------------------------
 
+-- Whether what keeps a founding from its next step may be that the marker is not reserved for it.
+local function unreserved(f, plan, rule)
+	if not f.marker_configured then return false end
+	return plan.action == "new" and rule == "marker" or f.found == "refused" and rule == "roll-call"
+end
+
+-- The reservation is a step of its own, before the one that is planned, and passes every rule that
+-- `new` passes: a marker reserved by one who then may not found would keep the others waiting.
+local function reserve(run, f, plan)
+	local permit, message, rule = gate.check(f, { action = "reserve" }, run.overrides)
+	if permit then
+		plan = user.copy(plan)
+		plan.reserves = true
+		plan.reason = plan.reason .. "; the marker is reserved first"
+	end
+	return plan, permit, message, rule
+end
+
 -- The policy proposes, the gate disposes -> plan, permit | plan, nil, message, rule
 local function judge(run, f)
 	local plan, why = run.propose(f)
 	if not plan and f.data_dir.state ~= "member" then return nil, nil, why end
 	if not plan then plan = { action = "start", reason = why .. "; intact data starts all the same", warn = true } end
 	f.clock = task.now()
+	plan.reserves = nil
 	local permit, message, rule = gate.check(f, plan, run.overrides)
+	if not permit and unreserved(f, plan, rule) then return reserve(run, f, plan) end
 	return plan, permit, message, rule
 end
 
@@ -70,10 +91,15 @@ local function settle(run)
 	while true do
 		local f = look.look(run)
 		if run.unsaved and run.acts then run.state:save() end
+		if run.acts then act.confirm(run, f) end
 		local plan, permit, message, rule = judge(run, f)
 		if not plan then return nil, message end
 		tell(run, plan, message, rule)
-		if permit and FINAL[plan.action] then return plan, f, permit end
+		if permit and run.policy.on and not plan.reserves then -- it may have taken its time
+			f.clock = task.now()
+			permit, message, rule = gate.check(f, plan, run.overrides)
+		end
+		if permit and FINAL[plan.action] and not plan.reserves then return plan, f, permit end
 		if not permit then act.note(run, plan, false, message, rule) end
 		if look.left(run) <= 0 then return plan, f, nil, rule end
 		if not (permit and act.step(run, f, plan, permit)) then pause(run) end
@@ -104,19 +130,12 @@ local function addresses(run, f, made)
 	return list
 end
 
-local function on_interface(address)
-	for _, known in ipairs(net.interfaces() or {}) do
-		if known == address then return true end
-	end
-	return false
-end
-
 -- What the next start may need when everything else is silent.
 local function remember(run, f, made)
 	local me, known = f.me, false
 	run.state:remember("me", {
 		id = me.id, name = me.name, address = me.address, peer_urls = me.peer_urls, client_urls = me.client_urls,
-		token = me.token, on_interface = on_interface(me.address),
+		token = me.token, on_interface = look.is_local(me.address),
 	})
 	if made.cluster_id then
 		run.state:remember("members", { cluster_id = made.cluster_id, addresses = addresses(run, f, made) })
@@ -168,10 +187,17 @@ local function begin(policy, options, state, how)
 	local run = look.begin(policy, state, how)
 	run.propose = how.propose or function(f) return policies.decide(policy, f) end
 	run.overrides, run.no_exec = options.overrides or {}, options.no_exec
+	run.broken = credentials.tell(policy.etcd, task.time())
 	for rule in pairs(run.overrides) do
 		log.warn(("the rule %s is overridden: what it protects from is up to you now"):format(rule))
 	end
 	return run
+end
+
+-- An empty machine whose files cannot be used gets nowhere, and a file may yet be put there: no
+-- usage error.  Intact data starts all the same.
+local function unfit(run)
+	return run.broken and datadir.read(run.place).state == "empty"
 end
 
 local function status_of(plan, permit, rule)
@@ -181,13 +207,38 @@ local function status_of(plan, permit, rule)
 	return permit and DONE or DEADLINE
 end
 
+local function settle_claim(run)
+	local ok, why = datadir.settle_claim(run.place)
+	if not ok then log.warn("a claim beside a log could not be removed: " .. why) end
+end
+
+-- The memory of a run -> State | nil, message.  Where it cannot be kept, intact data starts without:
+-- then -> State that keeps nothing, message.
+local function memory_for(policy)
+	local state, why, code = states.open(policy.state_dir)
+	if state or code == "conflict" then return state, why end
+	if datadir.read(datadir.of(policy)).state ~= "member" then return nil, why end
+	return states.open(policy.state_dir, { readonly = true }), why
+end
+
+-- Without a memory nothing may be done that must be remembered.
+local function only_start(propose, unkept)
+	return function(f)
+		local plan, why = propose(f)
+		if not plan or plan.action == "start" or plan.action == "wait" or plan.action == "fail" then return plan, why end
+		return { action = "wait", reason = ("%s: %s, and what is done could not be remembered: %s"):format(
+			plan.action, plan.reason, unkept) }
+	end
+end
+
 ---@return integer exit status, or never when exec succeeds
 function boot.run(policy, options)
-	local state <close>, why = states.open(policy.state_dir)
-	if not state then return failed(why) end
+	local state <close>, unkept = memory_for(policy)
+	if not state then return failed(unkept) end
 	local run <close> = begin(policy, options, state, { acts = true })
-	local ok, problem = datadir.settle_claim(run.place)
-	if not ok then log.warn("a claim beside a log could not be removed: " .. problem) end
+	if unkept then run.propose = only_start(run.propose, unkept) end
+	settle_claim(run)
+	if unfit(run) then return FAILED end
 	local plan, f, permit, rule = settle(run)
 	if not plan then return wrong_policy(f) end
 	while permit and plan.action ~= "fail" do
@@ -203,14 +254,26 @@ function boot.run(policy, options)
 	return status_of(plan, permit, rule)
 end
 
--- After etcd's start: wait for it, promote it.  Without the lock, since `run` may still be on its
--- way to that start.
+-- A marker that cannot be confirmed now is a warning: whoever calls this after etcd's start would
+-- stop a healthy etcd for a failure.
+local function confirm(policy, f)
+	if not policy.marker or not f.cluster then return end
+	local ok, why = marker.confirm(policy.marker, f.cluster.id)
+	if not ok then log.warn("the marker is not confirmed: " .. why) end
+end
+
+-- After etcd's start: wait for it, promote it, confirm the marker.  Without the lock, since `run` may
+-- still be on its way to that start.
 ---@return integer exit status
 function boot.finish(policy, options)
 	local state = states.open(policy.state_dir, { readonly = true })
 	local run <close> = begin(policy, options, state, { thorough = true, propose = finish.decide })
-	local plan, _, permit, rule = settle(run)
-	if permit and plan.action == "start" then return DONE end
+	local plan, f, permit, rule = settle(run)
+	settle_claim(run)
+	if permit and plan.action == "start" then
+		confirm(policy, f)
+		return DONE
+	end
 	return status_of(plan, permit, rule)
 end
 
@@ -224,10 +287,11 @@ end
 ---@return integer exit status, as run would end now
 function boot.plan(policy, options)
 	local run, f = peek(policy, options, {})
+	if unfit(run) then return FAILED end
 	local plan, permit, message, rule = judge(run, f)
 	if not plan then return wrong_policy(message) end
 	local made
-	if permit and (plan.action == "new" or plan.action == "start") then
+	if permit and not plan.reserves and (plan.action == "new" or plan.action == "start") then
 		made = config.make(permit, f, policy, run.state)
 	end
 	io.stdout:write(options.json and report.plan_json(f, plan, rule, made) or report.plan_text(plan, message, rule, made))

@@ -25,6 +25,11 @@ function datadir.at(path, wal_dir)
 	}
 end
 
+-- The place of a policy's data.
+function datadir.of(policy)
+	return datadir.at(policy.etcd.data_dir, policy.etcd.extra.ETCD_WAL_DIR)
+end
+
 -- The write-ahead log -------------------------------------------------------------------------
 
 -- Record types of etcd's wal package.
@@ -105,7 +110,7 @@ local function founder(entry)
 		urls[i] = url
 	end
 	if not urls[1] then return end
-	return { name = who.name, peer_urls = urls }
+	return { id = unsigned(change[3] or 0), name = who.name, peer_urls = urls }
 end
 
 -- Read one segment: {cluster_id, member_id, unused, founders} | nil, message.
@@ -151,8 +156,8 @@ local function read_log(wal, names)
 	local newest, why = read_segment(wal .. "/" .. names[#names])
 	if not newest then return nil, why end
 	if #names > 1 then newest.unused = false end
-	if not newest.unused then newest.founders = nil end
-	table.sort(newest.founders or {}, function(a, b) return a.name < b.name end)
+	if #names > 1 then newest.founders = {} end
+	table.sort(newest.founders, function(a, b) return a.name < b.name end)
 	return newest
 end
 
@@ -244,6 +249,7 @@ end
 
 -- Names of the log's segments, oldest first -> string[] | nil, message
 local function segments(place)
+	if not place.path then return {} end
 	local names, why, code = fs.list(place.wal)
 	if not names and code ~= "missing" then return nil, why end
 	local list = {}
@@ -299,10 +305,12 @@ function datadir.read(place)
 	return dir
 end
 
--- A claim that stands beside a log has come true and goes: kept, it would say "never ran" of a disk
--- whose log somebody removed by hand -> true | nil, message, code
+-- A claim that stands beside a log, even a damaged one, has come true and goes: kept, it would say
+-- "never ran" of a disk whose log somebody removed by hand -> true | nil, message, code
 function datadir.settle_claim(place)
-	if not place.path or datadir.read(place).state ~= "member" then return true end
+	local names, why = segments(place)
+	if not names then return nil, why, "io" end
+	if not names[1] then return true end
 	return fs.remove(place.claim)
 end
 

@@ -30,11 +30,14 @@ local function has_url(urls, url)
 	return false
 end
 
--- Whether the address of an instance, or of a probe, is one of the member's.
+-- Whether an address of an instance, or of a probe, is one of the member's.
 local function at_address(there, member)
-	local here = host(there.peer_url)
 	for _, url in ipairs(member.peer_urls) do
-		if here and here == host(url) then return true end
+		local its = host(url)
+		if its and its == host(there.peer_url) then return true end
+		for _, address in pairs(there.addresses or {}) do
+			if its == address then return true end
+		end
 	end
 	return false
 end
@@ -51,13 +54,15 @@ local function fingerprint(inventory)
 	return table.concat(lines, "\n")
 end
 
--- Note when this list was read, and since when it reads the same.  `memory` lasts for the run.
-function facts.track(memory, inventory, clock)
+-- Note when this list was read, and since when it reads the same: a read that took long tells of its
+-- beginning when it is the last, and of its end when it is the first.  `memory` lasts for the run.
+function facts.track(memory, inventory, began, ended)
 	local print = fingerprint(inventory)
 	if memory.fingerprint ~= print then
-		memory.fingerprint, memory.since = print, clock
+		memory.fingerprint, memory.since = print, ended
 	end
-	inventory.read, inventory.same_since = clock, memory.since
+	inventory.read = began
+	inventory.same_since = inventory.lag == 0 and began or memory.since
 	return inventory
 end
 
@@ -309,7 +314,7 @@ function facts.note_dead(journal, cluster, inventory, now)
 	for _, member in ipairs(cluster.members) do
 		local how = facts.dead(member, inventory)
 		local known = journal.dead_since[member.id]
-		if how and (not known or known.word ~= (how == "word")) then
+		if how and (not known or known.word ~= (how == "word") or known.at > now) then
 			local since = how == "word" and facts.dead_since(member, inventory) or 0
 			known = { at = since > 0 and since or now, word = how == "word" }
 			changed = true
@@ -329,8 +334,9 @@ function facts.note_pending(journal, cluster, now)
 	local seen, changed = {}, false
 	for _, member in ipairs(cluster.members) do
 		if member.learner and not member.started then
-			seen[member.id] = journal.pending_since[member.id] or now
-			changed = changed or not journal.pending_since[member.id]
+			local known = journal.pending_since[member.id]
+			seen[member.id] = known and known <= now and known or now
+			changed = changed or seen[member.id] ~= known
 		end
 	end
 	for id in pairs(journal.pending_since) do

@@ -17,8 +17,8 @@ local function out_of_place(f, probe)
 	local cluster = f.cluster
 	if not cluster then return end
 	if cluster.id ~= probe.cluster_id then
-		return plan.of("fail", ("this machine's etcd runs as a member of %s, and cluster %s has quorum: stop it, then run again"):format(
-			plan.hex(probe.cluster_id), plan.hex(cluster.id)))
+		return plan.of("fail", ("this machine's etcd runs as a member of %s, and cluster %s has quorum: "
+			.. "stop it, then run again"):format(plan.hex(probe.cluster_id), plan.hex(cluster.id)))
 	end
 	if cluster.strong and f.data_dir.member_id and not facts.listed(cluster, f.data_dir.member_id) then
 		return plan.of("fail", ("member %s was removed from cluster %s: stop this machine's etcd, then run again"):format(
@@ -53,7 +53,7 @@ end
 function finish.decide(f)
 	local probe = mine(f)
 	if not probe or not facts.is_etcd(probe) then
-		return plan.wait( ("this machine's etcd does not answer yet: %s"):format(
+		return plan.wait(("this machine's etcd does not answer yet: %s"):format(
 			not probe and (f.inventory_why or "its address is not known") or probe.verdict == "refused" and "connection refused"
 				or probe.why))
 	end
@@ -61,9 +61,10 @@ function finish.decide(f)
 	if wrong then return wrong end
 	if probe.verdict == "learner" then return promote(f, probe) end
 	if probe.verdict == "quorum" then
-		return plan.of("start", ("this machine's etcd is a voter of cluster %s, which has quorum"):format(plan.hex(probe.cluster_id)))
+		return plan.of("start", ("this machine's etcd is a voter of cluster %s, which has quorum"):format(
+			plan.hex(probe.cluster_id)))
 	end
-	return plan.wait( ("cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)))
+	return plan.wait(("cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)))
 end
 
 return finish

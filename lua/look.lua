@@ -10,8 +10,11 @@ local net = require "core.net"
 local serve = require "core.serve"
 local binary = require "binary"
 local config = require "config"
+local credentials = require "credentials"
 local datadir = require "datadir"
 local facts = require "facts"
+local login = require "login"
+local marker = require "marker"
 local rollcall = require "rollcall"
 local tasks = require "task"
 local user = require "user"
@@ -20,21 +23,8 @@ local look = {}
 
 local CLOUD_PATIENCE = 10 -- seconds that intact data waits for the provider
 local ASK_PATIENCE = 1 -- seconds that a roll-call question may be under way
+local CLOCK_JUMP = 5 -- seconds between two looks that the clock was set by, not slewed
 local REUSE = 5 -- seconds that a list which trails anyway is used again
-
--- A run's memory of its looks.  o.acts: it answers the roll call (run), or only watches (plan, status);
--- o.thorough: everybody is asked, even where less would decide (status); o.timeout: seconds.
-function look.begin(policy, state, o)
-	local run = {
-		policy = policy, state = state, place = datadir.at(policy.etcd.data_dir, policy.etcd.extra.ETCD_WAL_DIR), acts = o.acts, deadline = task.now() + o.timeout,
-		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {}, missing = {},
-	}
-	return setmetatable(run, { __close = look.stop_answering })
-end
-
-function look.left(run)
-	return run.deadline - task.now()
-end
 
 -- TLS as probes use it ------------------------------------------------------------------------
 
@@ -53,12 +43,44 @@ local function peer_tls(tls)
 	}
 end
 
+-- A run's memory of its looks.  o.acts: it answers the roll call (run), or only watches (plan, status);
+-- o.thorough: everybody is asked, even where less would decide (status); o.timeout: seconds.
+function look.begin(policy, state, o)
+	local run = {
+		policy = policy, state = state, place = datadir.of(policy), acts = o.acts, deadline = task.now() + o.timeout,
+		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {}, missing = {},
+		login = login.new(policy.etcd, client_tls(policy.etcd.tls)),
+	}
+	return setmetatable(run, { __close = look.stop_answering })
+end
+
+function look.left(run)
+	return run.deadline - task.now()
+end
+
+-- Asking etcd ---------------------------------------------------------------------------------
+
 local function connection(run, targets)
 	local o = run.policy.etcd
 	return {
 		targets = targets, tls = client_tls(o.tls), peer_tls = peer_tls(o.tls),
-		connect_timeout = o.connect_timeout, timeout = o.probe_timeout, learn = true,
+		connect_timeout = o.connect_timeout, timeout = o.probe_timeout, learn = true, authorization = run.login.token,
 	}
+end
+
+-- Probe, and once more with a login where some etcd wants one.
+local function ask_etcd(run, targets)
+	local probes, wanting = etcd.probe(connection(run, targets)), {}
+	for _, one in ipairs(probes) do
+		if one.login then table.insert(wanting, one.client_url) end
+	end
+	if not wanting[1] then return probes end
+	local ok, why = login.renew(run.login, wanting)
+	if ok then return etcd.probe(connection(run, targets)) end
+	for _, one in ipairs(probes) do
+		if one.login then one.why = one.why .. "; " .. why end
+	end
+	return probes
 end
 
 -- The machines --------------------------------------------------------------------------------
@@ -68,11 +90,14 @@ local function discover(run)
 	return task.spawn(function()
 		local known = run.inventory
 		if known and known.lag > 0 and task.now() - known.read < REUSE then return known end
+		local began = task.now()
 		local inventory, why, code = user.call("discover", run.policy.discover, { missing = run.missing })
 		if not inventory then return nil, why, code end
-		local ok, problem = config.derive(run.policy, inventory)
+		local fine, ok, problem = pcall(config.derive, run.policy, inventory)
+		if not fine then return nil, "what discover returned is not an inventory: " .. tostring(ok), "parse" end
 		if not ok then return nil, problem, "parse" end
-		inventory = facts.track(run.list, inventory, task.now())
+		fine, inventory = pcall(facts.track, run.list, inventory, began, task.now())
+		if not fine then return nil, "what discover returned is not an inventory: " .. tostring(inventory), "parse" end
 		run.inventory = inventory
 		return inventory
 	end)
@@ -84,25 +109,68 @@ local function await(discovery, patience)
 		task.sleep(patience)
 		return nil, ("the provider has not answered within %.0f s"):format(patience)
 	end)
-	discovery:cancel()
 	return inventory, why
 end
 
--- Me as I was when this machine last wrote a configuration.
-local function remembered_me(run)
-	local me = run.state:recall "me"
-	if me and me.on_interface then
-		local still = false
-		for _, address in ipairs(net.interfaces()) do still = still or address == me.address end
-		if not still then return nil end
+-- Whether the address is one of this machine's own; 127/8 always is.
+function look.is_local(address)
+	if not address then return false end
+	if net.inside(address, "127.0.0.0/8") then return true end
+	for _, known in ipairs(net.interfaces() or {}) do
+		if known == address then return true end
 	end
+	return false
+end
+
+-- Me as I was when this machine last wrote a configuration.  Where the address was never to be seen
+-- here, a copied disk would be somebody else, so an empty one may not act by it.
+local function remembered_me(run, data)
+	local me = run.state:recall "me"
+	if not me then return nil end
+	if me.on_interface then return look.is_local(me.address) and me or nil end
+	if data.state == "empty" and not data.claim then return nil end
 	return me
 end
 
-local function myself(run, inventory)
+-- What the log, or at last the policy and the interfaces, tell of a machine whose data must start.
+local function unremembered(run, data)
+	local me = config.me(run.policy, nil) or { peer_urls = {}, client_urls = {} }
+	for _, founder in ipairs(data.founders or {}) do
+		local url = founder.id == data.member_id and net.url(founder.peer_urls[1])
+		if url then me.name, me.address, me.peer_urls = me.name or founder.name, url.host, founder.peer_urls end
+	end
+	if data.state ~= "member" then return me end
+	local addresses = net.interfaces() or {}
+	me.name = me.name or "id-" .. etcd.hex(data.member_id)
+	me.address = me.address or addresses[1]
+	return me
+end
+
+local function myself(run, f)
 	local me, why
-	if inventory then me, why = config.me(run.policy, inventory) end
-	return me or remembered_me(run) or { peer_urls = {}, client_urls = {} }, why
+	if f.inventory then me, why = config.me(run.policy, f.inventory) end
+	return me or remembered_me(run, f.data_dir) or unremembered(run, f.data_dir), why
+end
+
+-- Said once a run.
+local function warn_of_names(run, me)
+	if run.named or not me.peer_urls[1] then return end
+	run.named = true
+	for _, text in ipairs(credentials.misnamed(run.policy.etcd, me)) do log.warn(text) end
+end
+
+-- Only a machine without data asks for the marker, as a task of its own: shared storage that hangs
+-- must not hold up one that has data.
+local function ask_marker(run, f)
+	local state, store = f.data_dir.state, run.policy.marker
+	if not store or state ~= "empty" and state ~= "hidden" then return nil end
+	return task.spawn(marker.look, store)
+end
+
+local function marker_seen(marking)
+	local seen, why = marking:join()
+	if not seen then return nil, nil, why end
+	return seen.marker, seen.marker_tag, seen.marker_unknown
 end
 
 -- Founding ------------------------------------------------------------------------------------
@@ -159,9 +227,10 @@ local function targets(run, f, ask_myself)
 	return list
 end
 
--- A learnt address may be a listed machine's, one that is dead.
+-- An address that was remembered or learnt may be a listed machine's, one that is dead.
 local function key_of(f, probe)
-	for _, instance in ipairs(probe.learnt and f.inventory and f.inventory.instances or {}) do
+	local unlisted = probe.key == probe.peer_url
+	for _, instance in ipairs(unlisted and f.inventory and f.inventory.instances or {}) do
 		if instance.peer_url == probe.peer_url and not f.probes[instance.id] then return instance.id end
 	end
 	return probe.key
@@ -184,15 +253,22 @@ local function answer(run, f, asking)
 	})
 end
 
+-- How the peer port speaks before etcd does: where etcd would make a certificate of its own, so do we.
+local function roll_call_tls(tls)
+	if tls.peer_auto then return { auto = true } end
+	return { cert = tls.peer_cert, key = tls.peer_key, ca = tls.peer_client_auth and tls.peer_ca or nil }
+end
+
 local function start_answering(run, f)
-	local url = f.me.peer_urls[1] and net.url(f.me.peer_urls[1])
-	if run.server or not run.acts or not url then return end
-	local tls = run.policy.etcd.tls
+	if run.server or not run.acts or not f.me.peer_urls[1] then return end
+	local tls, url = run.policy.etcd.tls, net.url(config.peer_listen(run.policy, f))
+	local secure = url.scheme == "https"
+	if secure and not (tls.verify and not tls.peer_auto) and not run.warned_forged then
+		run.warned_forged = true
+		log.warn "peers are not verified: whoever reaches this network can forge the roll call, and with it a founding"
+	end
 	local server, why = serve.listen {
-		address = f.me.address, port = url.port, bodies = {},
-		tls = url.scheme == "https" and {
-			cert = tls.peer_cert, key = tls.peer_key, ca = tls.peer_client_auth and tls.peer_ca or nil,
-		} or nil,
+		address = url.host, port = url.port, bodies = {}, tls = secure and roll_call_tls(tls) or nil,
 	}
 	run.server = server
 	if not server and run.deaf ~= why then log.warn("cannot answer the roll call: " .. why) end
@@ -240,7 +316,9 @@ local function refused_since(run, f)
 		end
 		if founder.name ~= f.me.name and not (probe and probe.verdict == "refused") then all = false end
 	end
-	run.refused_since = all and (run.refused_since or task.now()) or nil
+	local same = f.founding and run.refused_list == f.founding.cluster_id
+	run.refused_list = f.founding and f.founding.cluster_id
+	run.refused_since = all and (same and run.refused_since or task.now()) or nil
 	return run.refused_since
 end
 
@@ -253,7 +331,30 @@ local function running(f, probe)
 	if f.data_dir.locked then return {} end
 end
 
+-- Times in the journal move with the wall clock when somebody sets it, so that a grace stays as long.
+local function follow_clock(run)
+	local offset = task.time() - task.now()
+	local jump = offset - (run.clock_offset or offset)
+	run.clock_offset = offset
+	if math.abs(jump) < CLOCK_JUMP then return end
+	for _, dead in pairs(run.journal.dead_since) do dead.at = dead.at + jump end
+	for id, at in pairs(run.journal.pending_since) do run.journal.pending_since[id] = at + jump end
+end
+
+local function remember_silence(run, f)
+	follow_clock(run)
+	local died = facts.note_dead(run.journal, f.cluster, f.inventory, task.time())
+	local pending = facts.note_pending(run.journal, f.cluster, f.now)
+	run.unsaved = died or pending
+	run.saw_quorum = f.cluster ~= nil
+	run.missing = {}
+	for _, member in ipairs(f.cluster and f.cluster.members or {}) do
+		if not member.instance then table.insert(run.missing, member) end
+	end
+end
+
 local function conclude(run, f)
+	f.data_dir = datadir.read(run.place) -- the provider may have taken its time
 	for _, url in ipairs(f.me.peer_urls) do
 		for _, probe in pairs(f.probes) do
 			if probe.peer_url == url then f.me.running = running(f, probe) end
@@ -263,100 +364,116 @@ local function conclude(run, f)
 	f.clusters = facts.clusters(f.probes, f.me)
 	f.cluster = facts.one_quorum(f.clusters)
 	facts.match(f.inventory, f.cluster)
-	local died = facts.note_dead(run.journal, f.cluster, f.inventory, task.time())
-	local pending = facts.note_pending(run.journal, f.cluster, f.now)
-	run.unsaved = died or pending
+	remember_silence(run, f)
+	f.refused_since = refused_since(run, f)
 	f.clock = task.now()
 end
 
 local function begin_facts(run)
+	run.turn = (run.turn or 0) + 1
 	local policy = run.policy
 	return {
 		now = math.floor(task.time()), clock = task.now(), probes = {}, clusters = {},
 		data_dir = datadir.read(run.place),
 		found = policy.found, roll_call = run.roll_call, promoter = policy.finish == true,
-		journal = run.journal, history = run.history, changed = false, paused = run.state:paused(),
+		turn = run.turn, journal = run.journal, history = run.history, changed = false, paused = run.state:paused(),
+		marker_configured = policy.marker ~= nil,
 	}
 end
 
--- Whether the lists that members gave settle it: every one is of this data's cluster and has this
--- member at its address.
+-- Whether what members answered settles it: every list is of this data's cluster and has this member
+-- at its address, and one that gave it has quorum.
 local function all_list_me(answers, data, me)
-	local listed = false
+	local working = false
 	for _, got in ipairs(answers) do
 		local mine = got.peer_url == me.peer_urls[1]
 		if got.members and not mine then
 			local member = got.cluster_id == data.cluster_id and facts.find(got.members, data.member_id)
 			if not member or not facts.at_my_address(member, me) then return false end
-			listed = true
+			working = working or got.healthy
 		elseif mine and not got.members and got.code ~= "refused" then
 			return false
 		end
 	end
-	return listed
+	return working
 end
 
--- Intact data whose remembered members list this machine: one read of etcd is enough -> Facts | nil
-local function restart(run, f, discovered)
-	local known, me = run.state:recall "members", remembered_me(run)
-	if run.thorough or f.data_dir.state ~= "member" or not known or not me or known.cluster_id ~= f.data_dir.cluster_id then return end
-	f.me = me
-	local answers = etcd.lists(connection(run, targets(run, f, true)))
-	if not all_list_me(answers, f.data_dir, me) then return end
-	if discovered() and not (me.name == discovered().name and me.address == discovered().address) then return end
+-- Me, for a quick restart: as remembered, unless the provider has said something else by now.  An
+-- address that was never to be seen on this machine may have changed, so there it is waited for.
+local function same_me(run, data, discovery)
+	local me = remembered_me(run, data)
+	if me and not me.on_interface then await(discovery, CLOUD_PATIENCE) end
+	local now = run.inventory and config.me(run.policy, run.inventory)
+	if me and now and not (now.name == me.name and now.address == me.address) then return nil end
+	return me
+end
+
+local function quick_probe(f, got)
+	return {
+		key = got.key, peer_url = got.peer_url, verdict = "unknown", why = "was asked for its list only",
+		cluster_id = got.cluster_id, members = got.members, sent = f.clock, at = task.now(),
+	}
+end
+
+-- Intact data that is listed by a working cluster: one read of etcd is enough -> Facts | nil
+local function restart(run, f, discovery)
+	local known, data = run.state:recall "members", f.data_dir
+	local eligible = data.state == "member" and not data.unused and known and known.cluster_id == data.cluster_id
+	f.me = not run.thorough and eligible and same_me(run, data, discovery) or nil
+	if not f.me then return end
+	local o = connection(run, targets(run, f, true))
+	o.timeout = o.connect_timeout
+	local answers = etcd.lists(o)
+	if not all_list_me(answers, data, f.me) or not same_me(run, data, discovery) then return end
 	for _, got in ipairs(answers) do
-		if got.members then
-			f.probes[got.key] = {
-				key = got.key, peer_url = got.peer_url, verdict = "unknown", why = "was asked for its list only",
-				cluster_id = got.cluster_id, members = got.members, sent = f.clock, at = task.now(),
-			}
-			if got.peer_url == me.peer_urls[1] then
-				f.me.running = { cluster_id = got.cluster_id, member_id = f.data_dir.member_id }
-			end
+		if got.members then f.probes[got.key] = quick_probe(f, got) end
+		if got.members and got.peer_url == f.me.peer_urls[1] then
+			f.me.running = { cluster_id = got.cluster_id, member_id = data.member_id }
 		end
 	end
 	f.me.running = f.me.running or running(f)
-	f.clusters = facts.clusters(f.probes, me)
+	f.clusters = facts.clusters(f.probes, f.me)
 	return f
+end
+
+-- Who the machines are, and who of them is me.
+local function identify(run, f, discovery)
+	local left = math.max(look.left(run), 1)
+	local patience = f.data_dir.state == "member" and math.min(CLOUD_PATIENCE, left / 2) or left
+	f.inventory, f.inventory_why = await(discovery, patience)
+	local me, problem = myself(run, f)
+	f.me = me
+	warn_of_names(run, me)
+	if problem then f.inventory, f.inventory_why = nil, problem end
+	f.desired = run.policy.size or f.inventory and f.inventory.desired
+	f.founding = founding(f.inventory, f.me)
+end
+
+-- Ask every address, and call the roll where nothing but empty disks may be there.
+local function ask(run, f)
+	local marking = ask_marker(run, f)
+	local calling = f.data_dir.state == "empty" and f.found == "rollcall" and not run.saw_quorum
+	if calling then prepare(run, f) else look.stop_answering(run) end
+	for _, probe in ipairs(ask_etcd(run, targets(run, f, not run.server))) do
+		f.probes[key_of(f, probe)] = probe
+	end
+	if calling then call_roll(run, f) end
+	if marking then f.marker, f.marker_tag, f.marker_unknown = marker_seen(marking) end
 end
 
 -- One look -> Facts
 function look.look(run)
-	local policy, f = run.policy, begin_facts(run)
-	local discovery = discover(run)
-	local version = binary.ask(run)
-	local seen = restart(run, f, function()
-		local inventory = run.inventory
-		return inventory and config.me(policy, inventory) or nil
-	end)
-	if seen then
-		discovery:cancel()
-		seen.me.etcd_version = version:join()
-		return seen
+	local f = begin_facts(run)
+	local discovery, version = discover(run), binary.ask(run)
+	local _ <close> = setmetatable({}, { __close = function() discovery:cancel() end })
+	local seen = restart(run, f, discovery)
+	if not seen then
+		f.probes, f.clusters = {}, {}
+		identify(run, f, discovery)
+		ask(run, f)
+		conclude(run, f)
 	end
-	f.probes, f.clusters = {}, {}
-	local left = math.max(look.left(run), 1)
-	f.inventory, f.inventory_why = await(discovery, f.data_dir.state == "member" and math.min(CLOUD_PATIENCE, left / 2) or left)
-	local problem
-	f.me, problem = myself(run, f.inventory)
-	if problem then f.inventory, f.inventory_why = nil, problem end
-	f.desired = policy.size or f.inventory and f.inventory.desired
-	f.founding = founding(f.inventory, f.me)
-
-	local empty = f.data_dir.state == "empty" and not run.saw_quorum
-	if empty then prepare(run, f) else look.stop_answering(run) end
-	for _, probe in ipairs(etcd.probe(connection(run, targets(run, f, not run.server)))) do
-		f.probes[key_of(f, probe)] = probe
-	end
-	if empty then call_roll(run, f) end
-	conclude(run, f)
 	f.me.etcd_version = version:join()
-	f.refused_since = refused_since(run, f)
-	run.saw_quorum = f.cluster ~= nil
-	run.missing = {}
-	for _, member in ipairs(f.cluster and f.cluster.members or {}) do
-		if not member.instance then table.insert(run.missing, member) end
-	end
 	return f
 end
 

@@ -7,6 +7,8 @@ local template = require "template"
 
 local output = {}
 
+local RELOAD_PATIENCE = 30 -- seconds; what hangs there must not keep etcd from its start
+
 -- {spec, text, old}: what one output is to become, and what it is now.
 local function prepare(config, spec)
 	local text, why, code = template.render(spec.template, config)
@@ -64,7 +66,7 @@ local function write_one(todo)
 end
 
 local function reload(spec)
-	local argv = table.move(spec.reload, 1, #spec.reload, 1, {})
+	local argv = table.move(spec.reload, 1, #spec.reload, 1, { timeout = RELOAD_PATIENCE })
 	local result, why = proc.run(argv)
 	if result and result.status ~= 0 then
 		why = result.signal and "signal " .. result.signal or "status " .. result.status

@@ -39,6 +39,7 @@ end
 -- The list is now L (its cluster id, or nil while unknown): what was heard about another is
 -- cleared; being `running` is not, and neither is a proof as long as this machine withdraws.
 function rollcall.about(rc, cluster_id, claim)
+	rc.unknown = cluster_id == nil
 	if not cluster_id then return end
 	if rc.cluster_id ~= cluster_id then
 		rc.cluster_id = cluster_id
@@ -95,9 +96,9 @@ function rollcall.answer(rc, me, claim, asking)
 	return {
 		name = me.name,
 		data = "empty",
-		cluster_id = rc.cluster_id,
+		cluster_id = not rc.unknown and rc.cluster_id or nil,
 		claim = claim and claim.cluster_id or nil,
-		ready = promised ~= nil and promised == rc.cluster_id,
+		ready = promised ~= nil and promised == rc.cluster_id and not rc.unknown,
 		counts = names(counted),
 	}
 end

@@ -17,19 +17,31 @@ local State = {}
 State.__index = State
 
 -- What the entries of the journal are, and which tables the things remembered hold.
-local LISTS = { asked_remove = "table", clusters = "string", asides = "table" }
-local MAPS = { dead_since = "table", pending_since = "number" }
+local function is_id(value)
+	return type(value) == "string" and #value <= 20 and value:find "^%d+$" ~= nil
+end
+
+local function is_removal(value)
+	return type(value) == "table" and is_id(value.cluster_id) and is_id(value.member_id)
+end
+
+local function is_number(value) return type(value) == "number" end
+local function is_table(value) return type(value) == "table" end
+local function is_death(value) return is_table(value) and is_number(value.at) end
+
+local LISTS = { asked_remove = is_removal, clusters = is_id, asides = is_table }
+local MAPS = { dead_since = is_death, pending_since = is_number } -- by member id
 local REMEMBERED = {
 	me = { "peer_urls", "client_urls" }, members = { "addresses" }, etcd = {},
 	config = { "pairs", "env", "initial_cluster", "endpoints" },
 }
 
 -- t as a table of such entries; nil when it is none.
-local function entries(t, kind)
+local function entries(t, fits, key_fits)
 	if t == nil then return {} end
 	if type(t) ~= "table" then return nil end
-	for _, value in pairs(t) do
-		if type(value) ~= kind then return nil end
+	for key, value in pairs(t) do
+		if not fits(value) or not key_fits(key) then return nil end
 	end
 	return t
 end
@@ -37,17 +49,14 @@ end
 -- The journal out of what was read; nil when that is none.
 local function journal_of(t)
 	local journal = {}
-	for key, kind in pairs(LISTS) do
-		journal[key] = entries(t[key], kind)
+	for key, fits in pairs(LISTS) do
+		journal[key] = entries(t[key], fits, is_number)
 		if not journal[key] then return nil end
 		json.list(journal[key])
 	end
-	for key, kind in pairs(MAPS) do
-		journal[key] = entries(t[key], kind)
+	for key, fits in pairs(MAPS) do
+		journal[key] = entries(t[key], fits, is_id)
 		if not journal[key] then return nil end
-	end
-	for _, dead in pairs(journal.dead_since) do
-		if type(dead.at) ~= "number" then return nil end
 	end
 	return journal
 end
@@ -60,6 +69,9 @@ local function memory_of(t)
 		for _, name in ipairs(value and inner or {}) do
 			if type(value[name]) ~= "table" then return nil end
 		end
+	end
+	for _, one in ipairs(t.members and t.members.addresses or {}) do
+		if not is_table(one) or type(one.peer_url) ~= "string" then return nil end
 	end
 	return t
 end
@@ -164,7 +176,7 @@ State.__close = State.close
 -- Makes the directory and takes the lock.
 local function claim_dir(dir, owner)
 	local fine, why, code = fs.mkdir(dir, { mode = "0700", owner = owner })
-	if not fine then return nil, why, code end
+	if not fine then return nil, why, code == "conflict" and "io" or code end -- a conflict is the lock's
 	local stat = fs.stat(dir)
 	if stat and stat.mode & 63 ~= 0 then
 		log.warn(("%s may be read by others: chmod 700 %s"):format(dir, dir))

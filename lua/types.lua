@@ -61,6 +61,7 @@
 ---@field verdict "quorum"|"learner"|"no-quorum"|"founding"|"waiting"|"refused"|"unknown"
 ---@field why string           reason, a sentence part; "" where the verdict says all
 ---@field code Code?           of an "unknown": what kind of failure, the gravest of both ports (tls, auth, http, parse before timeout)
+---@field login boolean?      etcd is up and wants a login, or a newer one
 ---@field cluster_id Id?       of an etcd that answered
 ---@field member_id Id?        which member answered, where it said so or its peer URL tells
 ---@field members Member[]?    the list that this node gave
@@ -82,6 +83,7 @@
 ---@field list Founder[]?      founding
 
 ---@class Founder              one line of an initial cluster, list sorted bytewise by name
+---@field id Id?               of founders that a log names
 ---@field name string
 ---@field peer_urls string[]   canonical
 
@@ -92,7 +94,7 @@
 ---@field cluster_id Id?
 ---@field member_id Id?
 ---@field unused boolean       the log holds nothing but the bootstrap entries of its founding list
----@field founders Founder[]?  that list, read from the log, when unused
+---@field founders Founder[]?  those that the log's first entries name
 ---@field locked boolean       a running etcd holds the lock of the database
 ---@field claim Claim?         only where there is no log
 ---@field read number          clock when it was read
@@ -152,20 +154,27 @@
 ---@field found "rollcall"|"refused"
 ---@field refused_since number?  clock since when all others refuse on a settled list (found = "refused")
 ---@field roll_call RollCall
----@field marker Marker?
+---@field marker Marker?       only with data empty or hidden; nil: there is none, or it is unknown
+---@field marker_tag string?   of the version that was read, for a conditional write
+---@field marker_configured boolean  the policy has a marker
+---@field marker_unknown string?  why it could not be read: it is not known then whether there is one
 ---@field desired integer?     the policy's size, else the inventory's
 ---@field promoter boolean     somebody is announced who promotes learners
 ---@field journal Journal
 ---@field history Step[]       of this run, oldest first
+---@field turn integer         of this run, from 1
 ---@field changed boolean      a membership change was made this turn
 ---@field paused boolean       a file `pause` in state_dir
----@class Marker
+---@class Marker               of the cluster once founded here, kept outside the machines
 ---@field cluster_id Id
 ---@field token string
 ---@field list Founder[]
----@field founder string
----@field time number
----@field confirmed boolean
+---@field founder string       name of the machine that reserved it
+---@field time integer         Unix time of that
+---@field confirmed boolean    the cluster had quorum
+---@class MarkerStore          the policy's `marker`: where it is kept.  Both functions may wait.
+---@field read fun(): Marker|false|nil, string?, Code?  marker, tag | false: there certainly is none | nil, message, code: unknown
+---@field write fun(marker: Marker, tag: string?): string|nil, string?, Code?  tag of what was written | nil, message, code; "conflict" when there is a marker (tag nil), or the newest is not that of the tag
 ---@class Journal              this machine's memory over runs; a help, never a proof
 ---@field dead_since table<Id, {at: number, word: boolean}>  since when a member's machine is seen dead; by the provider's own word or by absence
 ---@field pending_since table<Id, number>  since when a learner that never started is seen
@@ -179,6 +188,7 @@
 ---@field rule string?         refused by the gate
 ---@field message string?
 ---@field clock number
+---@field turn integer
 
 ---@class Plan
 ---@field action "claim"|"new"|"add"|"remove"|"promote"|"update"|"aside"|"start"|"standby"|"wait"|"fail"
@@ -187,6 +197,7 @@
 ---@field own boolean?         remove: my own slot
 ---@field learner boolean?     add
 ---@field members Founder[]?   claim, new
+---@field reserves boolean?    of `new` and `claim`, set by boot.lua alone: the marker is reserved first
 ---@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3
 ---@field waiting_for {instance: string, why: string}[]?  wait
 ---@class Allowed              what permit:take returns
@@ -195,8 +206,8 @@
 ---@field member_id Id?        remove, promote, update: whose; claim, new, start: mine where known
 ---@field learner boolean
 ---@field peer_urls string[]   add, update: mine
----@field members Founder[]?   claim, new: the founding list
----@field token string?        claim, new
+---@field members Founder[]?   claim, new, reserve: the founding list
+---@field token string?        claim, new, reserve
 ---@class Permit               userdata
 local Permit = {}
 --- What was allowed, once; a second call, or another action, raises.
@@ -223,6 +234,7 @@ function Permit:take(action) end
 ---@field decide fun(facts: Facts): Plan
 ---@field size integer?
 ---@field found "rollcall"|"refused"
+---@field marker MarkerStore?
 ---@field timeout number
 ---@field interval number
 ---@field state_dir string
@@ -242,6 +254,8 @@ function Permit:take(action) end
 ---@field address string|function
 ---@field listen any
 ---@field tls PolicyTls
+---@field user string?
+---@field password_file string?
 ---@field connect_timeout number
 ---@field probe_timeout number
 ---@field extra table<string, string>
@@ -311,8 +325,8 @@ function http.request(o) end
 
 ---@class core.serve
 local serve = {}
---- Answers fixed bodies on fixed paths of one address until closed; everything else is 404.
----@param o {address: string, port: integer, bodies: table<string,string>, tls: {cert: string, key: string, ca: string?}?}
+--- Answers fixed bodies on fixed paths of one address until closed; everything else is 404.  tls.auto: with a certificate made for this server, by nobody.
+---@param o {address: string, port: integer, bodies: table<string,string>, tls: {cert: string, key: string, ca: string?}|{auto: true}?}
 ---@return Server|nil, string?, Code?
 function serve.listen(o) end
 ---@class Server
@@ -331,12 +345,12 @@ local etcd = {}
 ---@field peer_url string
 ---@field client_url string?
 --- (waits) Asks every target on both ports, and the members learnt on the way, all at once.
----@param o {targets: Target[], tls: Tls?, peer_tls: Tls?, connect_timeout: number?, timeout: number?, learn: boolean?}
+---@param o {targets: Target[], tls: Tls?, peer_tls: Tls?, authorization: string?, connect_timeout: number?, timeout: number?, learn: boolean?}
 ---@return Probe[]  in the order of the targets, learnt ones after them
 function etcd.probe(o) end
---- (waits) One GET /members on each peer port, nothing else.
+--- (waits) One GET /members on each peer port and one GET /health on each client port, all at once, nothing else.
 ---@param o {targets: Target[], peer_tls: Tls?, connect_timeout: number?, timeout: number?}
----@return {key: string, peer_url: string, cluster_id: Id?, members: Member[]?, code: Code?, why: string?}[]
+---@return {key: string, peer_url: string, cluster_id: Id?, members: Member[]?, healthy: boolean, code: Code?, why: string?}[]
 function etcd.lists(o) end
 --- (waits) One GET /bootstrap on each peer port: the roll call's question.
 ---@param o {targets: Target[], peer_tls: Tls?, connect_timeout: number?, timeout: number?}
@@ -356,6 +370,7 @@ function etcd.decimal(hex) end
 
 ---@class core.gate
 local gate = {}
+--- The action "reserve", which boot.lua alone asks for, passes what `new` passes, but for its marker.
 --- Facts and plan pass every rule, or the first that refuses is named.  overrides[rule] = true skips a rule that may be skipped.
 ---@param facts Facts
 ---@param plan Plan
@@ -418,6 +433,13 @@ function crypto.unbase64(s) end
 ---@param n integer bytes
 ---@return string
 function crypto.random(n) end
+--- The first certificate of a PEM text.
+---@param pem string
+---@return {subject: string, names: string[], not_before: integer, not_after: integer}|nil, string?, Code?  Unix times
+function crypto.certificate(pem) end
+--- Whether a key, both PEM, is the one of the first certificate.
+---@return boolean|nil, string?, Code?
+function crypto.matches(certificate, key) end
 
 ---@class core.fs
 local fs = {}
@@ -427,6 +449,9 @@ function fs.read(path, limit) end
 --- Atomic: temporary file beside it, fsync, rename, fsync of the directory.  o = {mode=0644 octal string "0644", owner="user[:group]" or {uid=,gid=}}; default mode 0644.
 ---@return true|nil, string?, Code?
 function fs.write(path, data, o) end
+--- Like write, but only if nothing has that name, else "conflict": a finished, flushed file is linked there, so that of many who do it at once, on NFS too, one does.
+---@return true|nil, string?, Code?
+function fs.create(path, data, o) end
 --- Makes a directory and its parents, each new one fsynced into its parent.  o as in write, default mode 0755.
 ---@return true|nil, string?, Code?
 function fs.mkdir(path, o) end

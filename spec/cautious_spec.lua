@@ -1,3 +1,4 @@
+-- A cautious policy is a steady one that evicts nobody.
 describe("policies.cautious", function()
 	local steady, asked
 

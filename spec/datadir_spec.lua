@@ -97,7 +97,8 @@ describe("datadir", function()
 	it("lists the founders of an unused log by name", function()
 		wal(META .. FOUNDERS)
 		assert.same({
-			{ name = "a", peer_urls = { "http://127.9.1.1:2380" } }, { name = "b", peer_urls = { "http://127.9.1.2:2380" } },
+			{ id = "2", name = "a", peer_urls = { "http://127.9.1.1:2380" } },
+			{ id = "1", name = "b", peer_urls = { "http://127.9.1.2:2380" } },
 		}, datadir.read(place).founders)
 	end)
 
@@ -147,6 +148,10 @@ describe("datadir", function()
 		assert(datadir.joined(place, "5", "6"))
 		assert(datadir.settle_claim(place))
 		assert.is_table(datadir.read(place).claim)
+		wal ""
+		assert(datadir.settle_claim(place))
+		assert.is_nil(fs.stat(path "member/claim.json"))
+		assert(datadir.joined(place, "5", "6"))
 		wal(META .. FOUNDERS)
 		assert(datadir.settle_claim(place))
 		assert.is_nil(fs.stat(path "member/claim.json"))
@@ -208,7 +213,8 @@ describe("datadir", function()
 		local child = assert(proc.spawn { "etcd", "--name", "a", "--data-dir", dir, "--listen-peer-urls", a, "--initial-advertise-peer-urls", a,
 			"--listen-client-urls", "http://127.9.2.1:2379", "--advertise-client-urls", "http://127.9.2.1:2379",
 			"--initial-cluster", "a=" .. a .. ",b=" .. b, "--initial-cluster-token", "tok", stdout = "null", stderr = "null" })
-		local deadline, lists = task.now() + 20, nil
+		local deadline = task.now() + 20
+		local lists
 		repeat
 			task.sleep(0.05)
 			lists = etcd.lists { targets = { { key = "a", peer_url = a } } }

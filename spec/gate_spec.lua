@@ -37,6 +37,8 @@ local function members(names, o)
 	return list
 end
 
+local UNSTARTED = { client_urls = {}, started = false }
+
 local function probe(name, verdict, more)
 	local p = { key = "i-" .. name, name = name, peer_url = url(name), verdict = verdict, why = "", sent = 99, at = 99 }
 	for key, value in pairs(more or {}) do p[key] = value end
@@ -98,7 +100,7 @@ end
 -- c has claimed its place and a runs the founding already; everything else is in doubt.
 local function resuming()
 	local f = founding()
-	f.probes = { ["i-a"] = etcd("a", "founding", members("abc"), FOUNDING) }
+	f.probes = { ["i-a"] = etcd("a", "founding", members("abc", { c = UNSTARTED }), FOUNDING) }
 	f.roll_call = { heard = {} }
 	f.inventory, f.inventory_why, f.founding, f.desired = nil, "the cloud is silent", nil, nil
 	return f
@@ -311,6 +313,9 @@ local cases = {
 	{ "roll-call", "a machine that has withdrawn", founding, new, function(f) f.roll_call.withdrawn = 50 end, true },
 	{ "roll-call", "all are ready", founding, new, function() end },
 	{ "roll-call", "a founding that has begun", resuming, new, function() end },
+	{ "roll-call", "a founding in which I have started once: my log was removed by hand", resuming, new, function(f)
+		f.probes["i-a"].members = members "abc"
+	end, "incomplete-list" },
 	{ "roll-call", "a founding that has begun and lists nobody yet", resuming, new, function(f) f.probes["i-a"].members = {} end },
 	{ "roll-call", "another founding that lists nobody yet", resuming, new, function(f)
 		f.probes["i-a"].members, f.probes["i-a"].cluster_id = {}, OTHER

@@ -1,3 +1,4 @@
+-- Lists of machines: what is taken, what is refused and why.
 local inventory = require "inventory"
 
 describe("inventory", function()

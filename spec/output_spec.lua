@@ -1,3 +1,4 @@
+-- Outputs: all or none, nothing rewritten without need, the old file or the new one.
 local fs = require "core.fs"
 local output = require "output"
 local scratch = require "spec.scratch"

@@ -1,3 +1,4 @@
+-- The providers static and command: lists, files, programs, and their failures.
 local command = require "providers.command"
 local scratch = require "spec.scratch"
 local static = require "providers.static"

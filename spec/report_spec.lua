@@ -1,3 +1,4 @@
+-- What plan and status print, in the contract's shapes.
 local json = require "core.json"
 local report = require "report"
 

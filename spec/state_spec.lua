@@ -1,3 +1,4 @@
+-- The memory of a machine: kept, locked, and forgotten when it is damaged.
 local fs = require "core.fs"
 local scratch = require "spec.scratch"
 local states = require "state"

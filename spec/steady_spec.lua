@@ -91,6 +91,8 @@ local function empty(claim)
 end
 
 local ABC = { member(1), member(2), member(3) }
+local NEVER_RAN = { client_urls = {}, started = false }
+local FOUNDED_WITHOUT_A = { member(1, NEVER_RAN), member(2), member(3) }
 local BC = { member(2), member(3) }
 
 local function answer(name, more)
@@ -106,6 +108,11 @@ local function called(b, c, more)
 	for key, value in pairs(more or {}) do rc[key] = value end
 	for _, a in pairs { b or nil, c or nil } do rollcall.store(rc, a, 98, { name = "a" }) end
 	return rc
+end
+
+local function marker(id, confirmed)
+	return { cluster_id = id, token = "t", founder = "x", time = 1, confirmed = confirmed,
+		list = { { name = "x", peer_urls = { url(8) } }, { name = "y", peer_urls = { url(9) } } } }
 end
 
 local READY = { ready = true, claim = "900" }
@@ -150,17 +157,29 @@ local TABLE = {
 	{ "7", "two clusters with quorum", { see = { "refused", { verdict = "quorum", members = ABC },
 		{ verdict = "quorum", cluster_id = "200", members = ABC } } }, "fail", { exit = 5 } },
 	{ "7", "quorum, and a confirmed marker of another", { members = BC, see = { "refused", "quorum", "quorum" },
-		marker = { cluster_id = "200", confirmed = true } }, "fail", { exit = 5 } },
+		marker = marker("200", true) }, "fail", { exit = 5 } },
+	{ "7", "quorum, and a confirmed marker of its own", { members = BC, see = { "refused", "quorum", "quorum" },
+		marker = marker("100", true) }, "add" },
+	{ "7", "quorum, and a marker of another that nobody confirmed", { members = BC, see = { "refused", "quorum", "quorum" },
+		marker = marker("200", false) }, "add" },
+	{ "7", "quorum, and a marker that cannot be read", { members = BC, see = { "refused", "quorum", "quorum" },
+		marker_unknown = "denied" }, "add" },
 	{ "8", "this machine is leaving", { inventory = inventory { "leaving", "live", "live" }, members = BC,
 		see = { "refused", "quorum", "quorum" } }, "wait" },
-	{ "9", "the founding that is claimed runs", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "founding" } }, "new" },
-	{ "9", "the founding that is claimed lost its quorum", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "no-quorum" } }, "new" },
+	{ "9", "the founding that is claimed runs", { data_dir = empty(founding_claim "100"), members = FOUNDED_WITHOUT_A, see = { "refused", "founding" } }, "new" },
+	{ "9", "the founding that is claimed lost its quorum", { data_dir = empty(founding_claim "100"), members = FOUNDED_WITHOUT_A,
+		see = { "refused", "no-quorum" } }, "new" },
+	{ "9", "the claim is for a slot that has started: the log was removed by hand", { data_dir = empty(founding_claim "100"), members = ABC,
+		see = { "refused", "no-quorum" } }, "wait" },
 	{ "9", "the founding that is claimed lists nobody yet", { data_dir = empty(founding_claim "100"), members = {}, see = { "refused", "founding" } }, "new" },
 	{ "9", "another founding lists nobody yet", { data_dir = empty(founding_claim "300"), members = {}, see = { "refused", "founding" } }, "wait" },
 	{ "9", "the founding of the claim does not list me", { data_dir = empty(founding_claim "100"), members = BC, see = { "refused", "founding" } }, "wait" },
 	{ "10", "added, claimed, not started", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
 		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" } }, "start" },
-	{ "10", "founding claim, the founding has quorum", { data_dir = empty(founding_claim "100"), members = ABC, see = { "refused", "quorum", "quorum" } }, "start" },
+	{ "10", "founding claim, the founding has quorum", { data_dir = empty(founding_claim "100"), members = FOUNDED_WITHOUT_A,
+		see = { "refused", "quorum", "quorum" } }, "start" },
+	{ "10", "the claim is for a slot that has started: the log was removed by hand", { data_dir = empty(founding_claim "100"), members = ABC,
+		see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
 	{ "10", "added, claimed, but asked to be removed", { data_dir = empty { kind = "join", cluster_id = "100", member_id = "1" },
 		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" },
 		journal = { dead_since = {}, pending_since = {}, asked_remove = { { cluster_id = "100", member_id = "1" } }, clusters = {}, asides = {} } }, "remove" },
@@ -207,8 +226,21 @@ local TABLE = {
 	{ "16", "a learner only", { members = { member(2, { learner = true }), member(3) }, see = { "refused", "learner" } }, "wait" },
 	{ "17", "a cluster without quorum", { members = ABC, see = { "refused", "no-quorum", "refused" } }, "wait" },
 	{ "17", "a founding of others", { members = BC, see = { "refused", "founding", "refused" } }, "wait" },
+	{ "18", "a cluster that wants a login: whether it has quorum is not known", { see = { "refused",
+		{ verdict = "unknown", code = "auth", cluster_id = "100", member_id = "2", members = BC }, "refused" } }, "wait", { exit = 4 } },
+	{ "17", "a cluster without quorum, and another that is silent", { members = ABC, see = { "refused", "no-quorum",
+		{ verdict = "unknown", code = "timeout", cluster_id = "100", member_id = "3", members = ABC } } },
+		"wait", { reason = "cluster 64 exists and has no quorum: 2 of its 3 voters must run; start them on their data, "
+			.. "or if their disks are lost, restore a snapshot" } },
+	{ "18", "not found on either API", { see = { "refused", { verdict = "unknown", code = "missing" }, "refused" } }, "wait", { exit = 4 } },
 	{ "18", "a TLS failure", { see = { "refused", { verdict = "unknown", code = "tls" }, "refused" } }, "wait", { exit = 4 } },
-	{ "19", "a confirmed marker and silence", { marker = { cluster_id = "100", confirmed = true } }, "wait" },
+	{ "19", "a confirmed marker, and all are here and empty", { marker = marker("256", true), roll_call = called(answer "b", answer "c") },
+		"wait", { reason = "cluster 100 was founded before, by x, y: restore it, or clear the marker if it is gone for good" } },
+	{ "19", "a confirmed marker of this very list", { marker = marker("900", true), data_dir = empty(founding_claim "900"),
+		roll_call = called(answer("b", READY), answer("c", READY)) }, "wait" },
+	{ "19", "a marker that cannot be read, and all are here and empty", { marker_unknown = "denied", roll_call = called(answer "b", answer "c") },
+		"wait", { reason = "whether a cluster was founded here before is not known: denied" } },
+	{ "19", "a marker that nobody confirmed", { marker = marker("256", false), roll_call = called(answer "b", answer "c") }, "claim" },
 	{ "20", "all are here and empty", { roll_call = called(answer "b", answer "c") }, "claim" },
 	{ "20", "one counts on me from before", { roll_call = called(answer "b", answer("c", { counts = { "a" } })) }, "wait" },
 	{ "20", "one sees another list", { roll_call = called(answer "b", answer("c", { cluster_id = "901" })) }, "wait" },
@@ -233,6 +265,16 @@ local TABLE = {
 	{ "hidden", "an unstarted slot that this run added", { data_dir = { state = "hidden", why = "" },
 		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "quorum", "quorum" },
 		history = { { action = "add", member = "1", ok = true } } }, "start" },
+	{ "hidden", "a started slot of mine, no quorum", { data_dir = { state = "hidden", why = "" }, members = ABC,
+		see = { "refused", "no-quorum", "refused" } }, "start" },
+	{ "hidden", "an unstarted slot of mine, no quorum", { data_dir = { state = "hidden", why = "" },
+		members = { member(1, UNSTARTED), member(2), member(3) }, see = { "refused", "no-quorum", "refused" } }, "wait" },
+	{ "13", "a learner that was refused the turn before", { members = { member(2), member(3), member(4, { learner = true }) },
+		see = { [2] = "quorum", [3] = "quorum", [4] = "learner" }, desired = 4, turn = 5,
+		history = { { action = "promote", member = "4", ok = false, turn = 4 } } }, "wait" },
+	{ "13", "a learner that was refused earlier", { members = { member(2), member(3), member(4, { learner = true }) },
+		see = { [2] = "quorum", [3] = "quorum", [4] = "learner" }, desired = 4, turn = 6,
+		history = { { action = "promote", member = "4", ok = false, turn = 4 } } }, "promote" },
 	{ "hidden", "no roll call", { data_dir = { state = "hidden", why = "" }, roll_call = called(answer "b", answer "c") }, "wait" },
 }
 

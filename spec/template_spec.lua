@@ -1,3 +1,4 @@
+-- Finding and rendering templates, and quoting.
 local modules = require "modules"
 local scratch = require "spec.scratch"
 local template = require "template"

@@ -1,3 +1,4 @@
+-- The shipped templates, value by value.
 local env = require "templates.env"
 local json = require "templates.json"
 local decode = require "core.json".decode

@@ -60,10 +60,7 @@ static bool parent_of(const char *path, char parent[PATH_MAX])
 		n--;
 	while (n > 1 && path[n - 1] == '/')
 		n--;
-	if (n == 0)
-		strcpy(parent, ".");
-	else
-		snprintf(parent, PATH_MAX, "%.*s", (int)n, path);
+	snprintf(parent, PATH_MAX, "%.*s", n > 0 ? (int)n : 1, n > 0 ? path : ".");
 	return true;
 }
 
@@ -111,16 +108,11 @@ static bool step_link(char path[PATH_MAX], struct trouble *t)
 	if (n < 0)
 		return stuck(t, "its link", errno);
 	link[n] = '\0';
-	if (*link == '/') {
-		strcpy(path, link);
-		return true;
-	}
-	if (!parent_of(path, parent) || strlen(parent) + (size_t)n + 2 > PATH_MAX)
+	if (*link == '/')
+		memcpy(path, link, (size_t)n + 1);
+	else if (!parent_of(path, parent) ||
+		 snprintf(path, PATH_MAX, "%s/%s", parent, link) >= PATH_MAX)
 		return stuck(t, "its link", ENAMETOOLONG);
-	size_t length = strlen(parent);
-	memmove(path, parent, length);
-	path[length] = '/';
-	strcpy(path + length + 1, link);
 	return true;
 }
 
@@ -189,7 +181,7 @@ static bool place(const char *target, const char *data, size_t n, const struct a
 	errno = ENAMETOOLONG;
 	if (!parent_of(target, temporary))
 		return stuck(t, "temporary file", errno);
-	strcat(temporary, TEMPORARY);
+	memcpy(temporary + strlen(temporary), TEMPORARY, sizeof TEMPORARY);
 	int fd = mkostemp(temporary, O_CLOEXEC); /* O_EXCL, mode 0600 */
 	if (fd < 0)
 		return stuck(t, "temporary file", errno);
@@ -224,10 +216,11 @@ bool disk_write(
     const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
 {
 	char target[PATH_MAX];
+	size_t length = strlen(path);
 
-	if (strlen(path) >= sizeof target)
+	if (length >= sizeof target)
 		return stuck(t, "its name", ENAMETOOLONG);
-	strcpy(target, path);
+	memcpy(target, path, length + 1);
 	return resolve(target, t) && place_durably(target, data, n, a, false, t);
 }
 
@@ -277,7 +270,7 @@ bool disk_mkdir(const char *path, const struct access *a, struct trouble *t)
 
 	if (n >= sizeof part)
 		return stuck(t, "its name", ENAMETOOLONG);
-	strcpy(part, path);
+	memcpy(part, path, n + 1);
 	while (n > 1 && part[n - 1] == '/')
 		part[--n] = '\0';
 	for (char *slash = part + 1; (slash = strchr(slash, '/')); slash++) {

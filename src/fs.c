@@ -171,7 +171,8 @@ static int check_access(lua_State *L, int arg, struct access *a)
 
 		luaL_argcheck(L, owner && n > 0 && n < sizeof copy && strlen(owner) == n, arg,
 		    "owner must be \"user\", \"user:group\" or {uid=, gid=}");
-		const char *unknown = find_owner(strcpy(copy, owner), a);
+		memcpy(copy, owner, n + 1);
+		const char *unknown = find_owner(copy, a);
 		if (unknown)
 			results = fail(L, "missing", "the owner \"%s\" is unknown here: \"%s\"",
 			    owner, unknown);
@@ -364,7 +365,7 @@ static int fs_stat(lua_State *L)
 		lua_getfield(L, 2, "follow");
 		follow = lua_toboolean(L, -1);
 	}
-	if ((follow ? stat : lstat)(path, &st) != 0)
+	if ((follow ? stat(path, &st) : lstat(path, &st)) != 0)
 		return fail_errno(L, "look at", path, errno);
 	lua_createtable(L, 0, 7);
 	lua_pushstring(L, S_ISREG(st.st_mode)   ? "file"

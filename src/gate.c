@@ -79,12 +79,14 @@ static void read_overrides(lua_State *L, int index, bool *waived)
 	for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
 		const struct rule *r =
 		    lua_type(L, -2) == LUA_TSTRING ? rule_named(lua_tostring(L, -2)) : NULL;
-		luaL_argcheck(L, r, index, "no such rule to override");
-		if (!lua_toboolean(L, -1))
-			continue;
-		if (!r->override)
+		bool wanted = lua_toboolean(L, -1);
+
+		if (!r)
+			luaL_argerror(L, index, "no such rule to override");
+		else if (wanted && !r->override)
 			luaL_error(L, "rule %s cannot be overridden", r->name);
-		waived[r - rules] = true;
+		else
+			waived[r - rules] = wanted;
 	}
 }
 
@@ -98,7 +100,7 @@ static struct plan read_plan(lua_State *L, int index)
 	const char *name = luaL_tolstring(L, -1, NULL);
 	if ((p.reserve = !strcmp(name, "reserve"))) /* what holds for new, holds for its marker */
 		name = "new";
-	while (actions[i] && strcmp(actions[i], name))
+	while (actions[i] && strcmp(actions[i], name) != 0)
 		i++;
 	if (!actions[i])
 		luaL_error(L, "plan: no such action '%s'", name);
@@ -206,7 +208,7 @@ static int permit_take(lua_State *L)
 
 	lua_getiuservalue(L, 1, 1);
 	lua_getfield(L, -1, "action");
-	if (strcmp(lua_tostring(L, -1), action))
+	if (strcmp(lua_tostring(L, -1), action) != 0)
 		return luaL_error(
 		    L, "this permit is for %s and not for %s", lua_tostring(L, -1), action);
 	if (permit->taken)

@@ -68,7 +68,7 @@ bool rule_amnesia(const struct view *v, const struct plan *p, struct why *why)
 	if (v->data.state == DATA_HIDDEN) {
 		if (m->started || added_here(v, m->id))
 			return true;
-	} else if (c->given && c->cluster == cluster && c->member == m->id) {
+	} else if (c->given && c->cluster == cluster && c->member == m->id && !m->started) {
 		return true;
 	}
 	return rule_no(why,

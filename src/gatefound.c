@@ -40,16 +40,15 @@ static bool lists_agree(const struct view *v, struct why *why)
 			if (expected(&in->at[j]) && (!strcmp(in->at[i].name, in->at[j].name) ||
 							!strcmp(in->at[i].url, in->at[j].url)))
 				return rule_no(why,
-				    "machines %s and %s have one name or one address; give each "
-				    "its own",
+				    "machines %s and %s have one name or one address; give "
+				    "each its own",
 				    in->at[i].id, in->at[j].id);
 		if (v->me.id && !strcmp(in->at[i].id, v->me.id) &&
-		    (!v->me.name || strcmp(in->at[i].name, v->me.name) ||
+		    (!v->me.name || strcmp(in->at[i].name, v->me.name) != 0 ||
 			!seen_holds(&v->me.urls, in->at[i].url)))
 			return rule_no(why,
 			    "the provider's list has this machine as %s at %s, which it is not; "
-			    "look "
-			    "again",
+			    "look again",
 			    in->at[i].name, in->at[i].url);
 	}
 	if (n != v->founding.list.n)

@@ -19,8 +19,9 @@ static bool others_address(const struct view *v, const struct member *m)
 {
 	for (size_t i = 0; i < v->inventory.n; i++) {
 		const struct instance *in = &v->inventory.at[i];
-		if (in->state != DEAD && in->url && strcmp(in->id, v->me.id ? v->me.id : "") &&
-		    m->urls.n && seen_same_place(in->url, m->urls.at[0]))
+		if (in->state != DEAD && in->url && m->urls.n &&
+		    strcmp(in->id, v->me.id ? v->me.id : "") != 0 &&
+		    seen_same_place(in->url, m->urls.at[0]))
 			return true;
 	}
 	return false;

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 bool rule_no(struct why *why, const char *fmt, ...)
 {
@@ -30,9 +31,21 @@ struct version {
 	int major, minor;
 };
 
+/* The number that s begins with, and what follows it; NULL when there is none. */
+static const char *read_number(const char *s, int *number)
+{
+	char *end;
+	long value = strtol(s, &end, 10);
+
+	*number = (int)value;
+	return end > s && value >= 0 && value <= 9999 ? end : NULL;
+}
+
 static bool parse_version(const char *s, struct version *w)
 {
-	return s && sscanf(s, "%d.%d", &w->major, &w->minor) == 2;
+	const char *dot = s ? read_number(s, &w->major) : NULL;
+
+	return dot && *dot == '.' && read_number(dot + 1, &w->minor);
 }
 
 static int compare(const struct version *a, const struct version *b)

@@ -156,14 +156,16 @@ static bool founding_blank(const struct view *v, uint64_t cluster)
 	return false;
 }
 
-/* An empty disk that was promised to a founding which has begun elsewhere. */
+/* An empty disk that was promised to a founding which has begun elsewhere.  A slot that has started
+ * is no such promise: its disk was emptied by hand. */
 bool seen_resumes(const struct view *v)
 {
 	const struct claim *c = &v->data.claim;
 
-	return v->data.state == DATA_EMPTY && c->given && c->founding && !v->nquorum &&
-	       (seen_without_quorum(v, c->cluster, c->member, true) ||
-		   founding_blank(v, c->cluster));
+	if (v->data.state != DATA_EMPTY || !c->given || !c->founding || v->nquorum)
+		return false;
+	const struct member *m = seen_without_quorum(v, c->cluster, c->member, true);
+	return m ? !m->started : founding_blank(v, c->cluster);
 }
 
 /* The members ----------------------------------------------------------------------------------*/

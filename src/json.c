@@ -24,9 +24,9 @@
 
 struct reader {
 	lua_State *L;
+	const char *wrong; /* what is wrong at `at` */
 	const char *at, *end;
 	int depth; /* levels that may still be opened */
-	const char *wrong; /* what is wrong at `at` */
 };
 
 struct writer {
@@ -58,26 +58,27 @@ static int peek(const struct reader *r)
 
 static int skip_space(struct reader *r)
 {
-	while (r->at < r->end && memchr(" \t\n\r", *r->at, 4))
+	static const char spaces[] = { ' ', '\t', '\n', '\r' };
+
+	while (r->at < r->end && memchr(spaces, *r->at, sizeof spaces))
 		r->at++;
 	return peek(r);
 }
 
 static bool hex4(const char *p, const char *end, uint32_t *value)
 {
+	static const char digits[] = "0123456789abcdefABCDEF";
+
 	*value = 0;
 	if (end - p < 4)
 		return false;
 	for (int i = 0; i < 4; i++) {
-		char c = p[i];
-		int digit = c >= '0' && c <= '9'   ? c - '0'
-		            : c >= 'a' && c <= 'f' ? c - 'a' + 10
-		            : c >= 'A' && c <= 'F' ? c - 'A' + 10
-		                                   : -1;
+		const char *found = memchr(digits, p[i], sizeof digits - 1);
 
-		if (digit < 0)
+		if (!found)
 			return false;
-		*value = *value << 4 | (uint32_t)digit;
+		uint32_t digit = (uint32_t)(found - digits);
+		*value = *value << 4 | (digit < 16 ? digit : digit - 6);
 	}
 	return true;
 }
@@ -117,8 +118,8 @@ static const char *check_string(struct reader *r, bool *escaped)
 	*escaped = false;
 	while (p < r->end && *p != '"') {
 		bool escape = *p == '\\';
-		size_t n = escape ? read_escape(p, r->end, &point)
-		                  : utf8_decode(p, (size_t)(r->end - p), &point);
+		size_t left = (size_t)(r->end - p);
+		size_t n = escape ? read_escape(p, r->end, &point) : utf8_decode(p, left, &point);
 
 		if ((unsigned char)*p < 0x20)
 			return refuse(r, p, "a bare control character"), NULL;
@@ -268,11 +269,9 @@ static bool read_list(struct reader *r)
 
 static bool read_pair(struct reader *r)
 {
-	const char *key = r->at;
-
 	if (skip_space(r) != '"')
 		return refuse(r, r->at, "expected a key in quotes");
-	key = r->at;
+	const char *key = r->at;
 	if (!read_string(r))
 		return false;
 	lua_pushvalue(r->L, -1);
@@ -350,7 +349,8 @@ static bool decode(lua_State *L, const char *text, size_t n, int depth)
 	if (read_value(&r) && (skip_space(&r) == -1 || refuse(&r, r.at, "text after the value")))
 		return true;
 	lua_settop(L, top);
-	lua_pushfstring(L, "bad JSON at byte %I: %s", (lua_Integer)(r.at - text + 1), r.wrong);
+	lua_Integer byte = r.at - text + 1;
+	lua_pushfstring(L, "bad JSON at byte %I: %s", byte, r.wrong);
 	return false;
 }
 

@@ -73,7 +73,7 @@ static void write_ip(const struct ip *ip, char out[INET6_ADDRSTRLEN])
 		sprintf(out, "%u.%u.%u.%u", ip->b[0], ip->b[1], ip->b[2], ip->b[3]);
 		return;
 	}
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		words[i] = (unsigned)ip->b[2 * i] << 8 | ip->b[2 * i + 1];
 	for (int i = 0; i < 8; i++) {
 		int run = 0;
@@ -117,8 +117,7 @@ static const char *parse_name(const char *s, size_t n, char *out)
 	out[n] = '\0';
 	if (label > 63)
 		return "the host has an empty or too long part";
-	if (strspn(out + last, DIGITS) > 0 &&
-	    strspn(out + last, DIGITS) + (label == 0) == n - last)
+	if (strspn(out + last, DIGITS) > 0 && strspn(out + last, DIGITS) + (label == 0) == n - last)
 		return "the IPv4 address is not valid";
 	if (strncmp(out + last, "0x", 2) == 0 &&
 	    strspn(out + last + 2, DIGITS "abcdef") + 2 + (label == 0) == n - last)
@@ -201,8 +200,8 @@ static const char *parse_url(const char *s, size_t n, struct url *u)
 
 static int write_url(const struct url *u, char *out, size_t room)
 {
-	return snprintf(out, room, u->v6 ? "%s://[%s]:%u" : "%s://%s:%u", u->scheme, u->host,
-	    u->port);
+	return snprintf(
+	    out, room, u->v6 ? "%s://[%s]:%u" : "%s://%s:%u", u->scheme, u->host, u->port);
 }
 
 static void push_url(lua_State *L, const struct url *u)
@@ -235,8 +234,8 @@ static int fail_url(lua_State *L, const char *s, size_t n, const char *wrong)
 		while (end < s + n && *end != '?' && *end != '#' && *end != '\0')
 			end++;
 	int shown = end - from > 300 ? 300 : (int)(end - from);
-	return fail(L, "parse", "bad URL \"%.*s%s%.*s%s\": %s", (int)kept, s,
-	    at ? "[secret]" : "", shown, from, from + shown < s + n ? "..." : "", wrong);
+	return fail(L, "parse", "bad URL \"%.*s%s%.*s%s\": %s", (int)kept, s, at ? "[secret]" : "",
+	    shown, from, from + shown < s + n ? "..." : "", wrong);
 }
 
 /* net.url(text) -> {scheme, host, port, url} | nil, message, code */

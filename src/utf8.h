@@ -11,15 +11,10 @@ static inline size_t utf8_decode(const char *s, size_t n, uint32_t *point)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	unsigned char c = n ? (unsigned char)*s : 0xff;
-	size_t length = c < 0x80   ? 1
-	                : c < 0xc0 ? 0
-	                : c < 0xe0 ? 2
-	                : c < 0xf0 ? 3
-	                : c < 0xf8 ? 4
-	                           : 0;
+	size_t length = c < 0x80 ? 1 : 2u + (c >= 0xe0) + (c >= 0xf0);
 	uint32_t value = c;
 
-	if (length == 0 || length > n)
+	if ((c >= 0x80 && c < 0xc0) || c >= 0xf8 || length > n)
 		return 0;
 	if (length > 1)
 		value &= 0x7fu >> length;

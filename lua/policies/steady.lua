@@ -9,6 +9,7 @@ local ROWS = {
 	data.row_0_running, data.row_1_damaged, data.row_2_listed, data.row_3_removed, data.row_4_other_cluster,
 	data.row_5_hopeless, data.row_6_data, data.row_unknown_data,
 	empty.row_7_rivals, empty.row_8_leaving, empty.row_9_resume, empty.row_10_added, empty.row_11_missing_vote,
+	empty.row_11_hidden,
 	members.row_12_own_slot, members.row_13_promote, members.row_14_evict, members.row_15_add,
 	empty.row_16_learner_only, empty.row_17_no_quorum, empty.row_18_failures, empty.row_19_marker,
 	founding.row_20_found,

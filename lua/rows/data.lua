@@ -48,8 +48,8 @@ function rows.row_3_removed(f)
 	local data, cluster = f.data_dir, f.cluster
 	if data.state ~= "member" or not cluster or cluster.id ~= data.cluster_id or not cluster.strong then return end
 	if facts.listed(cluster, data.member_id) then return end
-	return plan.of("aside", ("member %s was removed from cluster %s: its data is moved aside, then this machine joins anew")
-		:format(plan.hex(data.member_id), plan.hex(cluster.id)))
+	return plan.of("aside", ("member %s was removed from cluster %s: its data is moved aside, then this machine "
+		.. "joins anew"):format(plan.hex(data.member_id), plan.hex(cluster.id)))
 end
 
 local function remembered(f, cluster_id)
@@ -67,11 +67,12 @@ function rows.row_4_other_cluster(f)
 			plan.hex(data.cluster_id), plan.hex(cluster.id)))
 	end
 	if remembered(f, data.cluster_id) then
-		return plan.of("start", ("the data is of cluster %s, which this machine knows as its own, though cluster %s has quorum: "
-			.. "look into this, one of them is a rogue"):format(plan.hex(data.cluster_id), plan.hex(cluster.id)), { warn = true })
+		return plan.of("start", ("the data is of cluster %s, which this machine knows as its own, though cluster %s "
+			.. "has quorum: look into this, one of them is a rogue"):format(
+			plan.hex(data.cluster_id), plan.hex(cluster.id)), { warn = true })
 	end
-	return plan.of("fail", ("the data in %s belongs to cluster %s, the live cluster is %s: "
-		.. "mount the right volume, or move this data away by hand"):format(data.path, plan.hex(data.cluster_id), plan.hex(cluster.id)))
+	return plan.of("fail", ("the data in %s belongs to cluster %s, the live cluster is %s: mount the right volume, "
+		.. "or move this data away by hand"):format(data.path, plan.hex(data.cluster_id), plan.hex(cluster.id)))
 end
 
 local function is_me(f, founder)

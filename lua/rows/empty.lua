@@ -12,14 +12,16 @@ local function fails_rivals(f)
 		{ exit = 5 })
 end
 
--- An etcd of that cluster, founding or without quorum, that lists the member -> its probe.  One that
+-- An etcd of that cluster, founding or without quorum, that lists the member as one that never
+-- started -> its probe: of one that has, the log was removed by hand, whatever a claim says.  One that
 -- lists nobody was killed right after it made its log: it holds nothing, and is of that founding.
 local function listed_without_quorum(f, cluster_id, member_id)
 	for _, probe in pairs(f.probes) do
 		local down = probe.verdict == "founding" or probe.verdict == "no-quorum"
 		if down and probe.cluster_id == cluster_id then
 			local blank = probe.verdict == "founding" and probe.members and #probe.members == 0
-			if blank or facts.find(probe.members or {}, member_id) then return probe end
+			local member = facts.find(probe.members or {}, member_id)
+			if blank or member and not member.started then return probe end
 		end
 	end
 end
@@ -67,7 +69,7 @@ function rows.row_10_added(f)
 	local claim, cluster = f.data_dir.claim, f.cluster
 	if not claim or not cluster or cluster.id ~= claim.cluster_id then return end
 	local member = facts.find(cluster.members, claim.member_id)
-	if not member or not facts.at_my_address(member, f.me) then return end
+	if not member or member.started or not facts.at_my_address(member, f.me) then return end
 	if facts.asked_remove(f.journal, cluster.id, member.id) then return end
 	return plan.of("start", ("this machine was added to cluster %s as member %s and has not started yet"):format(
 		plan.hex(cluster.id), plan.hex(member.id)))
@@ -82,6 +84,21 @@ function rows.row_11_missing_vote(f)
 		if member and not member.learner and not member.started then
 			return plan.of("start", ("cluster %s has no quorum and lists this machine as a voter that never started: "
 				.. "it may be the missing vote"):format(plan.hex(claim.cluster_id)))
+		end
+	end
+end
+
+-- Hidden data, no U: whether the disk was lost cannot be known, and the cluster may want this vote.
+function rows.row_11_hidden(f)
+	if f.data_dir.state ~= "hidden" or f.cluster or facts.two_with_quorum(f) then return end
+	for _, probe in pairs(f.probes) do
+		local down = probe.verdict == "no-quorum" or probe.verdict == "founding"
+		for _, member in ipairs(down and probe.members or {}) do
+			if member.started and facts.is_mine(member, f.me) then
+				return plan.of("start", ("member %s of cluster %s, which has no quorum, is this machine's slot; with "
+					.. "data_dir = false it cannot be known whether its disk was lost"):format(plan.hex(member.id),
+					plan.hex(probe.cluster_id)), { warn = true })
+			end
 		end
 	end
 end
@@ -104,8 +121,8 @@ function rows.row_17_no_quorum(f)
 					table.concat(cluster.witnesses, ", ")), { waiting_for = plan.silent(f) })
 			end
 			return plan.wait(("cluster %s exists and has no quorum: %d of its %d voters must run; "
-				.. "start them on their data, or if their disks are lost, restore a snapshot"):format(plan.hex(cluster.id), facts.majority(count), count),
-				{ waiting_for = plan.silent(f) })
+				.. "start them on their data, or if their disks are lost, restore a snapshot"):format(
+				plan.hex(cluster.id), facts.majority(count), count), { waiting_for = plan.silent(f) })
 		end
 	end
 end
@@ -125,8 +142,8 @@ function rows.row_19_marker(f)
 	if not marker or not marker.confirmed then return end
 	local names = {}
 	for _, founder in ipairs(marker.list) do table.insert(names, founder.name) end
-	return plan.wait(("cluster %s was founded before, by %s: restore it, or clear the marker if it is gone for good"):format(
-		plan.hex(marker.cluster_id), table.concat(names, ", ")))
+	return plan.wait(("cluster %s was founded before, by %s: restore it, or clear the marker if it is gone for good")
+		:format(plan.hex(marker.cluster_id), table.concat(names, ", ")))
 end
 
 return rows

@@ -75,7 +75,8 @@ function rows.row_20_found(f)
 	local claimed = claim ~= nil and claim.kind == "founding" and claim.cluster_id == f.founding.cluster_id
 	if f.found == "refused" then return by_refusal(f, claimed) end
 	if f.data_dir.state == "hidden" then
-		return plan.wait("with data_dir = false no disk can be shown to be empty: a cluster is founded only with found = \"refused\"")
+		return plan.wait("with data_dir = false no disk can be shown to be empty: a cluster is founded only with "
+			.. "found = \"refused\"")
 	end
 	local ok, waiting
 	if not claimed and claim and claim.kind == "founding" then

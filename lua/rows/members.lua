@@ -32,8 +32,8 @@ end
 local function hidden_start(f, member)
 	local added = plan.tried(f, "add", member.id)
 	if member.started or (added and added.ok and not facts.asked_remove(f.journal, f.cluster.id, member.id)) then
-		return plan.of("start", ("member %s is this machine's slot; with data_dir = false it cannot be known whether its disk was lost")
-			:format(plan.hex(member.id)), { warn = member.started })
+		return plan.of("start", ("member %s is this machine's slot; with data_dir = false it cannot be known whether "
+			.. "its disk was lost"):format(plan.hex(member.id)), { warn = member.started })
 	end
 end
 
@@ -53,14 +53,15 @@ function rows.row_12_own_slot(f)
 	if reason then
 		return plan.wait(("the slot at this machine's address is %s: %s"):format(plan.who(member), reason))
 	end
-	return plan.of("remove", ("this machine's disk does not hold the data of %s: the slot is given up and added anew"):format(
-		plan.who(member)), { member = member.id, own = true })
+	return plan.of("remove", ("this machine's disk does not hold the data of %s: the slot is given up and added anew")
+		:format(plan.who(member)), { member = member.id, own = true })
 end
 
 function rows.row_13_promote(f)
 	local cluster = f.cluster
 	if not cluster then return end
-	local last = f.history[#f.history]
+	local last = f.history[#f.history] -- of the turn before, when it was refused then
+	if last and last.turn ~= f.turn - 1 then last = nil end
 	for _, member in ipairs(cluster.members) do
 		local refused = last and last.action == "promote" and last.member == member.id and not last.ok
 		if member.learner and not refused and facts.answered(member, f.probes, "learner") then
@@ -159,8 +160,8 @@ function rows.row_15_add(f)
 	end
 	local before_me = pending(cluster)
 	if before_me then
-		return plan.wait(("%s was added to cluster %s and has not %s yet: one at a time"):format(plan.who(before_me), plan.hex(cluster.id),
-			before_me.learner and "been promoted" or "started"))
+		return plan.wait(("%s was added to cluster %s and has not %s yet: one at a time"):format(
+			plan.who(before_me), plan.hex(cluster.id), before_me.learner and "been promoted" or "started"))
 	end
 	local quiet = quiet_voters(f)
 	if quiet[1] then
@@ -173,7 +174,8 @@ function rows.row_15_add(f)
 		return plan.wait(text .. "; a voter more would take its quorum until it has started, and it cannot have learners")
 	end
 	if not holds and not f.promoter then
-		text = text .. "; as a learner, for a voter would take its quorum: etcd-bootstrap finish must be run after etcd's start"
+		text = text .. "; as a learner, for a voter would take its quorum: "
+			.. "etcd-bootstrap finish must be run after etcd's start"
 	end
 	return plan.of("add", text, { learner = can_learn(cluster) and (f.promoter or not holds) })
 end

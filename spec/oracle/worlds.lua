@@ -28,6 +28,7 @@ local function founder(world, c, name, kind, reach)
 	local m = machine(world, name, { reach = reach, answers = true, proc = kind.proc })
 	if kind[1] == "claim" then
 		m.disk = claim(c, name)
+		member_of(c, name).started = false
 		local rest = {}
 		for _, other in ipairs(split(c.names)) do
 			if other ~= name then rest[#rest + 1] = other end
@@ -63,6 +64,7 @@ local function found(visit, a, b, w, mine)
 		local me = machine(world, "C", {})
 		if mine == "claim" then
 			me.disk = claim(c, "C")
+			member_of(c, "C").started = false
 		elseif mine == "used" then
 			me.disk = data(c, "C", { w = w })
 		elseif mine == "unused" then

@@ -57,6 +57,16 @@ describe("keeping", function()
 		end)
 	end
 
+	world.it("K5 a state directory that cannot be made never holds up intact data", function(w)
+		local id = w:founded "a"
+		w:stop "a"
+		local dir = w.machines.a.data .. ".state"
+		assert(require "core.proc".run { "rm", "-r", dir })
+		world.write(dir, "in the way")
+		w:boot "a"
+		assert.equal(id, w:converge "a")
+	end)
+
 	world.it("K5 a pause file never holds up intact data", function(w)
 		local id = w:founded "a"
 		w:stop "a"

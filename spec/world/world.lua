@@ -394,12 +394,12 @@ end
 
 -- What we said, and the last words of etcd, whose lines are long.
 local function tail(log)
-	local ours, theirs = {}, {}
+	local mine, theirs = {}, {}
 	for line in log:gmatch "[^\n]+" do
-		local to = line:find "^etcd%-bootstrap: " and ours or theirs
+		local to = line:find "^etcd%-bootstrap: " and mine or theirs
 		to[#to + 1] = line:sub(1, 300)
 	end
-	local said = table.concat(ours, "\n", math.max(1, #ours - 30))
+	local said = table.concat(mine, "\n", math.max(1, #mine - 30))
 	return said .. "\n" .. table.concat(theirs, "\n", math.max(1, #theirs - 4))
 end
 
