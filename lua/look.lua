@@ -415,8 +415,14 @@ local function quick_probe(f, got)
 	}
 end
 
+-- Whether etcd is another here than the one last configured: then the cluster's version matters.
+local function another_etcd(run, version)
+	local last = run.state:recall "config"
+	return version ~= nil and last ~= nil and last.version ~= version
+end
+
 -- Intact data that is listed by a working cluster: one read of etcd is enough -> Facts | nil
-local function restart(run, f, discovery)
+local function restart(run, f, discovery, version)
 	local known, data = run.state:recall "members", f.data_dir
 	local eligible = data.state == "member" and not data.unused and known and known.cluster_id == data.cluster_id
 	f.me = not run.thorough and eligible and same_me(run, data, discovery) or nil
@@ -425,6 +431,7 @@ local function restart(run, f, discovery)
 	o.timeout = o.connect_timeout
 	local answers = etcd.lists(o)
 	if not all_list_me(answers, data, f.me) or not same_me(run, data, discovery) then return end
+	if another_etcd(run, version:join()) then return end
 	for _, got in ipairs(answers) do
 		if got.members then f.probes[got.key] = quick_probe(f, got) end
 		if got.members and got.peer_url == f.me.peer_urls[1] then
@@ -466,7 +473,7 @@ function look.look(run)
 	local f = begin_facts(run)
 	local discovery, version = discover(run), binary.ask(run)
 	local _ <close> = setmetatable({}, { __close = function() discovery:cancel() end })
-	local seen = restart(run, f, discovery)
+	local seen = restart(run, f, discovery, version)
 	if not seen then
 		f.probes, f.clusters = {}, {}
 		identify(run, f, discovery)

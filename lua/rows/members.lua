@@ -1,4 +1,5 @@
 -- members.lua - rows 12 to 15 of the decision table: an empty machine and a cluster that works.  Pure.
+local changes = require "members"
 local facts = require "facts"
 local plan = require "plan"
 
@@ -142,12 +143,6 @@ local function quiet_voters(f)
 	return quiet
 end
 
--- Learners: etcd 3.4 and later, through its v3 API.
-local function can_learn(cluster)
-	local major, minor = (cluster.version or "3.4"):match "^(%d+)%.(%d+)"
-	return cluster.api ~= "/v2" and (tonumber(major) > 3 or tonumber(major) == 3 and tonumber(minor) >= 4)
-end
-
 function rows.row_15_add(f)
 	local cluster = f.cluster
 	if not cluster then return end
@@ -170,14 +165,14 @@ function rows.row_15_add(f)
 	end
 	local holds = count >= facts.majority(count + 1)
 	local text = ("cluster %s has %d of %d voters, and all of them answer"):format(plan.hex(cluster.id), count, f.desired)
-	if not holds and not can_learn(cluster) then
+	if not holds and not changes.can_learn(cluster) then
 		return plan.wait(text .. "; a voter more would take its quorum until it has started, and it cannot have learners")
 	end
 	if not holds and not f.promoter then
 		text = text .. "; as a learner, for a voter would take its quorum: "
 			.. "etcd-bootstrap finish must be run after etcd's start"
 	end
-	return plan.of("add", text, { learner = can_learn(cluster) and (f.promoter or not holds) })
+	return plan.of("add", text, { learner = changes.can_learn(cluster) and (f.promoter or not holds) })
 end
 
 return rows

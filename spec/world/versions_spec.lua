@@ -379,5 +379,12 @@ for _, pair in ipairs {
 			refused(w, "e", { policy = { exec = exec(older) } })
 			assert.is_nil(w:output "e")
 		end)
+		case("nor does it start on the data of the newer one", function(w)
+			w:list { "a", "b", "d" }
+			w:stop "d"
+			refused(w, "d", { policy = { exec = exec(older) } })
+			w:boot("d", with_newer)
+			w:converge "a b d"
+		end)
 	end)
 end
