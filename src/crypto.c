@@ -163,7 +163,8 @@ static int crypto_random(lua_State *L)
 
 static int no_password(char *to, int n, int writing, void *user)
 {
-	(void)to, (void)n, (void)writing, (void)user;
+	(void)n, (void)writing, (void)user;
+	*to = '\0';
 	return 0;
 }
 

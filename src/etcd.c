@@ -44,23 +44,18 @@ static struct target *new_target(struct probing *p)
 	return t;
 }
 
-/* Push o[key] as a canonical URL, nil when absent; returns a copy. */
-static char *push_url(lua_State *L, int o, const char *key)
+/* Push o[key] as a canonical URL, which goes to url as well; nil and nothing when absent. */
+static void push_url(lua_State *L, int o, const char *key, char url[ETCD_URL])
 {
-	char url[ETCD_URL];
 	size_t n;
 
 	if (lua_getfield(L, o, key) == LUA_TNIL)
-		return NULL;
+		return;
 	const char *text = luaL_checklstring(L, -1, &n);
-	if (!net_canonical(text, n, url, sizeof url))
+	if (!net_canonical(text, n, url, ETCD_URL))
 		luaL_error(L, "%s is not the URL of a host and a port: %s", key, text);
 	lua_pop(L, 1);
 	lua_pushstring(L, url);
-	char *copy = strdup(url);
-	if (!copy)
-		luaL_error(L, "out of memory");
-	return copy;
 }
 
 /* Note the target on top of the stack, {key=, name=, peer_url=, client_url=}; pops it. */
@@ -69,8 +64,10 @@ static void add_target(lua_State *L, struct probing *p, bool learnt)
 	int o = lua_gettop(L);
 	struct target *t = new_target(p);
 
-	if (!t)
+	if (!t) {
 		luaL_error(L, "out of memory");
+		return;
+	}
 	luaL_checktype(L, o, LUA_TTABLE);
 	lua_createtable(L, 0, 16);
 	t->index = (lua_Integer)lua_rawlen(L, RESULTS) + 1;
@@ -80,10 +77,10 @@ static void add_target(lua_State *L, struct probing *p, bool learnt)
 	if (lua_getfield(L, o, "name") != LUA_TNIL)
 		luaL_checkstring(L, -1);
 	lua_setfield(L, -2, "name");
-	t->client_url = push_url(L, o, "client_url");
+	push_url(L, o, "client_url", t->client_url);
 	lua_setfield(L, -2, "client_url");
-	t->peer_url = push_url(L, o, "peer_url");
-	if (!t->peer_url)
+	push_url(L, o, "peer_url", t->peer_url);
+	if (!*t->peer_url)
 		luaL_error(L, "a target needs a peer_url");
 	lua_pushvalue(L, -1);
 	lua_pushboolean(L, 1);
@@ -201,7 +198,7 @@ static void launch(lua_State *L, struct probing *p)
 		t->begun = true;
 		t->sent = t->at = wave;
 		etcd_send(&t->peer, p->kind == ASK ? BOOTSTRAP : MEMBERS);
-		if (p->kind != ASK && t->client_url)
+		if (p->kind != ASK && *t->client_url)
 			etcd_send(&t->client, HEALTH);
 		else
 			t->client.outcome = FINE;
@@ -236,8 +233,6 @@ static int probing_gc(lua_State *L)
 		p->targets = t->next;
 		http_end(&t->peer.transfer);
 		http_end(&t->client.transfer);
-		free(t->peer_url);
-		free(t->client_url);
 		free(t);
 	}
 	return 0;

@@ -49,7 +49,7 @@ static void excerpt(const char *text, size_t length, char *out, size_t n)
 		if (blank)
 			out[at++] = ' ';
 		blank = false;
-		out[at++] = c > ' ' && c < 0x7f ? c : '?';
+		out[at++] = (char)(c > ' ' && c < 0x7f ? c : '?');
 		if (at > 76) {
 			memcpy(out + at, "...", 3);
 			at += 3;
@@ -281,7 +281,7 @@ bool etcd_read_status(
 {
 	int top = lua_gettop(L);
 	bool ok = decode(L, body, length, why, n);
-	char applied[ETCD_ID];
+	char applied[ETCD_ID] = "";
 
 	status->applied = -1;
 	if (ok && !(read_header(L, status) && *status->cluster_id && *status->member_id &&

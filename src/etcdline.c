@@ -196,8 +196,8 @@ static bool cluster_header(struct line *l, char id[ETCD_ID])
 static void find_client(lua_State *L, struct target *t)
 {
 	lua_getfield(L, -1, "client_urls");
-	if (lua_rawgeti(L, -1, 1) == LUA_TSTRING && (t->client_url = strdup(lua_tostring(L, -1)))) {
-		t->client.base = t->client_url;
+	if (lua_rawgeti(L, -1, 1) == LUA_TSTRING) {
+		snprintf(t->client_url, sizeof t->client_url, "%s", lua_tostring(L, -1));
 		lua_rawgeti(L, RESULTS, t->index);
 		lua_pushvalue(L, -2);
 		lua_setfield(L, -2, "client_url");
@@ -234,7 +234,7 @@ static void read_members(lua_State *L, struct line *l)
 	lua_rawseti(L, PEER_LISTS, t->index);
 	if (etcd_push_member(L, t, PEER_LISTS, NULL)) {
 		copy_field(L, "id", t->peer_member, sizeof t->peer_member);
-		if (p->kind == PROBE && !t->client_url)
+		if (p->kind == PROBE && !*t->client_url)
 			find_client(L, t);
 		lua_pop(L, 1);
 	}

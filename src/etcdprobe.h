@@ -45,8 +45,8 @@ struct line {
 struct target {
 	struct target *next;
 	struct probing *op;
-	lua_Integer index;           /* in RESULTS and the lists */
-	char *peer_url, *client_url; /* canonical; client_url may be NULL */
+	lua_Integer index;                             /* in RESULTS and the lists */
+	char peer_url[ETCD_URL], client_url[ETCD_URL]; /* canonical; the second may be empty */
 	struct line peer, client;
 	double sent, at;
 	bool begun, settled;

@@ -49,9 +49,9 @@ static const char *judge(lua_State *L, struct target *t)
 	if (t->undecided && !t->healthy)
 		return "founding";
 	if (t->decided && !t->healthy &&
-	    (t->client.outcome == SILENT || t->client.outcome == UNHEALTHY || !t->client_url))
+	    (t->client.outcome == SILENT || t->client.outcome == UNHEALTHY || !*t->client_url))
 		return "no-quorum";
-	if (t->peer.outcome == REFUSED && (t->client.outcome == REFUSED || !t->client_url))
+	if (t->peer.outcome == REFUSED && (t->client.outcome == REFUSED || !*t->client_url))
 		return "refused";
 	return "unknown";
 }
@@ -63,7 +63,7 @@ static void push_why(lua_State *L, const struct target *t)
 
 	if (!*peer->why && !*client->why)
 		lua_pushfstring(L, "peer port %s answers, client port %s does not fit", t->peer_url,
-		    t->client_url ? t->client_url : "(none)");
+		    *t->client_url ? t->client_url : "(none)");
 	else if (!*client->why)
 		lua_pushfstring(L, "peer port %s: %s", t->peer_url, peer->why);
 	else if (!*peer->why)

@@ -14,8 +14,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define SPARE_FILES 8 /* descriptors left to everybody else */
-#define IDLE 16       /* connections kept for the next step of whoever opened them */
+#define SPARE_FILES ((size_t)8) /* descriptors left to everybody else */
+#define IDLE 16                 /* connections kept for the next step of whoever opened them */
 
 static struct {
 	CURLM *multi;

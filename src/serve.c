@@ -338,8 +338,10 @@ static bool set(struct server *s, const char *path, const char *body, size_t len
 
 static void shut(struct server *s)
 {
-	while (s->oldest)
-		drop(s->oldest);
+	for (struct connection *c = s->oldest, *next; c; c = next) {
+		next = c->next;
+		drop(c);
+	}
 	while (s->pages)
 		unset(&s->pages);
 	loop_unset(&s->pause);

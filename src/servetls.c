@@ -14,7 +14,8 @@
 
 static int no_password(char *to, int n, int writing, void *user)
 {
-	(void)to, (void)n, (void)writing, (void)user;
+	(void)n, (void)writing, (void)user;
+	*to = '\0';
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 -- core.etcd: what each way of answering makes of an address, and the words for it.
-local etcd, fs, http, json = require "core.etcd", require "core.fs", require "core.http", require "core.json"
+local etcd, fs, json = require "core.etcd", require "core.fs", require "core.json"
 local proc, task = require "core.proc", require "core.task"
 local listener = dofile "spec/core/listener.lua"
 

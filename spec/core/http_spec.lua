@@ -1,5 +1,5 @@
 -- core.http: responses, and each way of not getting one with its code and its words.
-local fs, http, json, proc = require "core.fs", require "core.http", require "core.json", require "core.proc"
+local fs, http, proc = require "core.fs", require "core.http", require "core.proc"
 local task = require "core.task"
 local listener = dofile "spec/core/listener.lua"
 

@@ -1,5 +1,5 @@
 -- core.serve: fixed bodies on fixed paths, whatever the client does.
-local http, proc, serve, task = require "core.http", require "core.proc", require "core.serve", require "core.task"
+local http, proc, serve = require "core.http", require "core.proc", require "core.serve"
 local listener = dofile "spec/core/listener.lua"
 
 local body = '{"data":"empty"}'
@@ -128,14 +128,14 @@ print(s.recv(15).decode())
 		end
 
 		it("answers", function()
-			local tls <close> = setmetatable({ it = listen() }, { __close = function(s) s.it:close() end })
+			local _ <close> = setmetatable({ it = listen() }, { __close = function(s) s.it:close() end })
 			for _ = 1, 3 do assert.equal(body, assert(get()).body) end
 			local _, message = http.request { url = "http://127.44.7.2:2380/" }
 			assert.matches("TLS", message)
 		end)
 
 		it("demands a client certificate where told, from the right authority", function()
-			local tls <close> = setmetatable({ it = listen "ours.crt" }, { __close = function(s) s.it:close() end })
+			local _ <close> = setmetatable({ it = listen "ours.crt" }, { __close = function(s) s.it:close() end })
 			assert.equal(body, assert(get "client").body)
 			local _, message, code = get()
 			assert.equal("tls", code)
@@ -148,13 +148,13 @@ print(s.recv(15).decode())
 		it("makes a certificate of its own, which only those take who do not verify", function()
 			local s = assert(serve.listen { address = "127.44.7.2", port = 2380, bodies = { ["/bootstrap"] = body },
 				tls = { auto = true } })
-			local tls <close> = setmetatable({ it = s }, { __close = function(t) t.it:close() end })
-			local url = "https://127.44.7.2:2380/bootstrap"
-			assert.equal(body, assert(http.request { url = url, tls = { verify = false } }).body)
+			local _ <close> = setmetatable({ it = s }, { __close = function(t) t.it:close() end })
+			local place = "https://127.44.7.2:2380/bootstrap"
+			assert.equal(body, assert(http.request { url = place, tls = { verify = false } }).body)
 			local _, message, code = get()
 			assert.equal("tls", code)
 			assert.matches("self%-signed certificate", message)
-			local _, other = http.request { url = url }
+			local _, other = http.request { url = place }
 			assert.matches("self%-signed certificate", other)
 		end)
 
