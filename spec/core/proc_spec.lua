@@ -170,8 +170,12 @@ describe("core.proc", function()
 		]]))
 		local text = stdout(("ulimit -Sn 100; exec %s lua %s"):format(listener.binary(), file))
 		local ran, popen, execed = text:match "^(.*)%z(.*)%z(.*)$"
+		-- The C library keeps signals 32 and 33 for itself, and its posix_spawn, make's for one, leaves them ignored.
+		local function ignored(s)
+			return ("%016x"):format(tonumber(s:match "SigIgn:%s+(%x+)", 16) & ~(3 << 31))
+		end
 		local function seen(s)
-			return { limit = s:match "^%d+", blocked = s:match "SigBlk:%s+(%x+)", ignored = s:match "SigIgn:%s+(%x+)",
+			return { limit = s:match "^%d+", blocked = s:match "SigBlk:%s+(%x+)", ignored = ignored(s),
 				caught = s:match "SigCgt:%s+(%x+)" }
 		end
 		local none = ("0"):rep(16)
