@@ -5,6 +5,7 @@ local log = require "core.log"
 local proc = require "core.proc"
 local task = require "core.task"
 local act = require "act"
+local calling = require "calling"
 local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
@@ -161,7 +162,7 @@ end
 -- The permitted final plan becomes outputs and a running etcd -> exit status, or never.
 -- nil, message: what is missing may still turn up.
 local function hand_over(run, plan, f, permit)
-	look.stop_answering(run)
+	calling.stop(run)
 	local made, why, code
 	if plan.action == "standby" then
 		made, why, code = config.standby(f, run.policy)

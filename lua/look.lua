@@ -4,11 +4,10 @@
 local task = require "core.task"
 local crypto = require "core.crypto"
 local etcd = require "core.etcd"
-local json = require "core.json"
 local log = require "core.log"
 local net = require "core.net"
-local serve = require "core.serve"
 local binary = require "binary"
+local calling = require "calling"
 local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
@@ -22,7 +21,6 @@ local user = require "user"
 local look = {}
 
 local CLOUD_PATIENCE = 10 -- seconds that intact data waits for the provider
-local ASK_PATIENCE = 1 -- seconds that a roll-call question may be under way
 local CLOCK_JUMP = 5 -- seconds between two looks that the clock was set by, not slewed
 local REUSE = 5 -- seconds that a list which trails anyway is used again
 
@@ -51,7 +49,7 @@ function look.begin(policy, state, o)
 		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {}, missing = {},
 		login = login.new(policy.etcd, client_tls(policy.etcd.tls)),
 	}
-	return setmetatable(run, { __close = look.stop_answering })
+	return setmetatable(run, { __close = calling.stop })
 end
 
 function look.left(run)
@@ -140,9 +138,12 @@ local function unremembered(run, data)
 		if url then me.name, me.address, me.peer_urls = me.name or founder.name, url.host, founder.peer_urls end
 	end
 	if data.state ~= "member" then return me end
-	local addresses = net.interfaces() or {}
 	me.name = me.name or "id-" .. etcd.hex(data.member_id)
-	me.address = me.address or addresses[1]
+	for _, address in ipairs(net.interfaces() or {}) do
+		local reachable = not (net.inside(address, "127.0.0.0/8") or net.inside(address, "169.254.0.0/16")
+			or address == "::1" or net.inside(address, "fe80::/10"))
+		me.address = me.address or reachable and address or nil
+	end
 	return me
 end
 
@@ -236,92 +237,6 @@ local function key_of(f, probe)
 	return probe.key
 end
 
--- The roll call -------------------------------------------------------------------------------
-
-function look.stop_answering(run)
-	if run.server then run.server:close() end
-	run.server = nil
-end
-
-local function answer(run, f, asking)
-	if not run.server then return end
-	local a = rollcall.answer(run.roll_call, f.me, f.data_dir.claim, asking or {})
-	run.server:set("/bootstrap", json.encode {
-		name = a.name, data = a.data, ready = a.ready, counts = json.list(a.counts),
-		cluster_id = a.cluster_id and etcd.hex(a.cluster_id) or json.null,
-		claim = a.claim and etcd.hex(a.claim) or json.null,
-	})
-end
-
--- How the peer port speaks before etcd does: where etcd would make a certificate of its own, so do we.
-local function roll_call_tls(tls)
-	if tls.peer_auto then return { auto = true } end
-	return { cert = tls.peer_cert, key = tls.peer_key, ca = tls.peer_client_auth and tls.peer_ca or nil }
-end
-
-local function start_answering(run, f)
-	if run.server or not run.acts or not f.me.peer_urls[1] then return end
-	local tls, url = run.policy.etcd.tls, net.url(config.peer_listen(run.policy, f))
-	local secure = url.scheme == "https"
-	if secure and not (tls.verify and not tls.peer_auto) and not run.warned_forged then
-		run.warned_forged = true
-		log.warn "peers are not verified: whoever reaches this network can forge the roll call, and with it a founding"
-	end
-	local server, why = serve.listen {
-		address = url.host, port = url.port, bodies = {}, tls = secure and roll_call_tls(tls) or nil,
-	}
-	run.server = server
-	if not server and run.deaf ~= why then log.warn("cannot answer the roll call: " .. why) end
-	run.deaf = why
-end
-
--- Say what holds for this list, before anybody is asked anything.
-local function prepare(run, f)
-	local rc, claim = run.roll_call, f.data_dir.claim
-	rollcall.about(rc, f.founding and f.founding.cluster_id, claim)
-	start_answering(run, f)
-	answer(run, f)
-	if rollcall.withdraws(rc, claim) then rc.withdrawn = rc.withdrawn or task.now() end
-end
-
--- Ask all who wait the same question that they may ask me.
-local function call_roll(run, f)
-	local waiting, asking = {}, {}
-	for _, probe in pairs(f.probes) do
-		if probe.verdict == "waiting" and probe.name ~= f.me.name then
-			table.insert(waiting, { key = probe.key, name = probe.name, peer_url = probe.peer_url })
-			asking[probe.name] = true
-		end
-		local claim = f.data_dir.claim
-		if claim and facts.is_etcd(probe) and probe.cluster_id == claim.cluster_id and probe.name then
-			rollcall.saw_running(run.roll_call, probe.name)
-		end
-	end
-	answer(run, f, asking)
-	local o = connection(run, waiting)
-	o.timeout = ASK_PATIENCE
-	for _, heard in ipairs(waiting[1] and etcd.ask(o) or {}) do
-		if heard.answer then rollcall.store(run.roll_call, heard.answer, heard.sent, f.me) end
-	end
-	answer(run, f)
-end
-
--- Since when everybody else refuses, for found = "refused".
-local function refused_since(run, f)
-	local all = f.founding ~= nil and facts.settled(f.inventory)
-	for _, founder in ipairs(all and f.founding.list or {}) do
-		local probe
-		for _, candidate in pairs(f.probes) do
-			if candidate.peer_url == founder.peer_urls[1] then probe = candidate end
-		end
-		if founder.name ~= f.me.name and not (probe and probe.verdict == "refused") then all = false end
-	end
-	local same = f.founding and run.refused_list == f.founding.cluster_id
-	run.refused_list = f.founding and f.founding.cluster_id
-	run.refused_since = all and (same and run.refused_since or task.now()) or nil
-	return run.refused_since
-end
-
 -- Putting it together -------------------------------------------------------------------------
 
 local function running(f, probe)
@@ -365,7 +280,7 @@ local function conclude(run, f)
 	f.cluster = facts.one_quorum(f.clusters)
 	facts.match(f.inventory, f.cluster)
 	remember_silence(run, f)
-	f.refused_since = refused_since(run, f)
+	f.refused_since = calling.refused_since(run, f)
 	f.clock = task.now()
 end
 
@@ -459,12 +374,12 @@ end
 -- Ask every address, and call the roll where nothing but empty disks may be there.
 local function ask(run, f)
 	local marking = ask_marker(run, f)
-	local calling = f.data_dir.state == "empty" and f.found == "rollcall" and not run.saw_quorum
-	if calling then prepare(run, f) else look.stop_answering(run) end
+	local empty = f.data_dir.state == "empty" and f.found == "rollcall" and not run.saw_quorum
+	if empty then calling.prepare(run, f) else calling.stop(run) end
 	for _, probe in ipairs(ask_etcd(run, targets(run, f, not run.server))) do
 		f.probes[key_of(f, probe)] = probe
 	end
-	if calling then call_roll(run, f) end
+	if empty then calling.call(run, f, connection(run)) end
 	if marking then f.marker, f.marker_tag, f.marker_unknown = marker_seen(marking) end
 end
 
