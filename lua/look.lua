@@ -144,6 +144,10 @@ local function unremembered(run, data)
 			or address == "::1" or net.inside(address, "fe80::/10"))
 		me.address = me.address or reachable and address or nil
 	end
+	if not me.address then return me end
+	local set = run.policy.etcd
+	if not me.peer_urls[1] then me.peer_urls = { net.join(set.peer_scheme, me.address, set.peer_port) } end
+	if not me.client_urls[1] then me.client_urls = { net.join(set.scheme, me.address, set.client_port) } end
 	return me
 end
 

@@ -57,6 +57,20 @@ describe("keeping", function()
 		end)
 	end
 
+	world.it("K5 cloud dead and no memory left: the log itself says who this machine is", function(w)
+		w:founded "a b c"
+		for name in ("a b c"):gmatch "%S" do
+			w:kill(name)
+			assert(require "core.proc".run { "rm", "-r", w.machines[name].data .. ".state" })
+			assert(os.remove(w.machines[name].output))
+		end
+		for name in ("a b c"):gmatch "%S" do
+			w:boot(name, { policy = { discover = "command { \"false\" }", timeout = "30" } })
+		end
+		w:converge "a b c"
+		assert.equal("a", w:env "a".ETCD_NAME)
+	end)
+
 	world.it("K5 a state directory that cannot be made never holds up intact data", function(w)
 		local id = w:founded "a"
 		w:stop "a"
