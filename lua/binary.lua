@@ -9,8 +9,9 @@ local binary = {}
 
 local PATIENCE = 5 -- seconds
 
-local function on_path(name)
-	if name:find("/", 1, true) then return name end
+-- Where a program is -> path | nil; a name with a slash is taken as it is.
+function binary.path(name)
+	if name:find("/", 1, true) then return fs.stat(name, { follow = true }) and name end
 	for dir in (os.getenv "PATH" or "/usr/local/bin:/usr/bin:/bin"):gmatch "[^:]+" do
 		local stat = fs.stat(dir .. "/" .. name)
 		if stat and stat.type ~= "directory" then return dir .. "/" .. name end
@@ -30,7 +31,7 @@ end
 local function find(run)
 	local exec = run.policy.exec
 	for _, name in ipairs { type(exec) == "table" and exec[1] or "etcd", "etcd" } do
-		local path = on_path(name)
+		local path = binary.path(name)
 		local print = path and print_of(path)
 		local known = run.state:recall "etcd"
 		if print and known and known.print == print then return known.version end

@@ -5,6 +5,7 @@ local log = require "core.log"
 local proc = require "core.proc"
 local task = require "core.task"
 local act = require "act"
+local binary = require "binary"
 local calling = require "calling"
 local config = require "config"
 local credentials = require "credentials"
@@ -208,6 +209,13 @@ local function status_of(plan, permit, rule)
 	return permit and DONE or DEADLINE
 end
 
+-- What run is to become must be there before anything is changed for it -> nil | message
+local function absent_program(run)
+	local argv = run.policy.exec
+	if run.no_exec or type(argv) ~= "table" or binary.path(argv[1]) then return nil end
+	return ("%s, which exec names, is not to be found: install it, or give its path"):format(argv[1])
+end
+
 local function settle_claim(run)
 	local ok, why = datadir.settle_claim(run.place)
 	if not ok then log.warn("a claim beside a log could not be removed: " .. why) end
@@ -240,6 +248,8 @@ function boot.run(policy, options)
 	if unkept then run.propose = only_start(run.propose, unkept) end
 	settle_claim(run)
 	if unfit(run) then return FAILED end
+	local absent = absent_program(run)
+	if absent and datadir.read(run.place).state ~= "member" then return failed(absent) end
 	local plan, f, permit, rule = settle(run)
 	if not plan then return wrong_policy(f) end
 	while permit and plan.action ~= "fail" do

@@ -165,4 +165,12 @@ describe("refusing", function()
 			end
 		end
 	end)
+
+	world.it("changes nothing for a program that is not there", function(w)
+		w:list { "a" }
+		local code, run = w:ends("a", { policy = { exec = "{ \"no-such-etcd\" }" } })
+		assert.equal(1, code)
+		assert.matches("no%-such%-etcd", world.read(run.err))
+		assert.is_nil(world.read(w.machines.a.data .. "/member/claim.json"))
+	end)
 end)
