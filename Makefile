@@ -22,6 +22,13 @@ MODULES = $(filter-out lua/types.lua,$(shell find lua -name '*.lua' | LC_ALL=C s
 OBJECTS = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/*.c)) $(BUILD)/embed.o
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
+# Everything but these compiles.
+ifneq ($(filter-out deps test check demo help clean,$(or $(MAKECMDGOALS),all)),)
+ifeq ($(shell command -v pkg-config),)
+$(error pkg-config is missing: tools/deps build installs what compiling needs)
+endif
+endif
+
 all: $(BIN) ## build build/etcd-bootstrap
 
 asan: ## build build/asan/etcd-bootstrap, which stops at the first invalid access or undefined act
@@ -87,3 +94,8 @@ bench: $(BIN) ## measure against the goals; PART=restart for one part
 	@BUILD=$(BUILD) LUA=$(LUA) bench/run $(PART)
 
 .PHONY: bench
+
+chaos: $(BIN) $(if $(BREAK),testbin) ## faults over real etcd while a writer writes: SEED=1 RUNS=10 SIZE=3 ETCD=PATH; BREAK=RULE off
+	@BUILD=$(BUILD) SEED=$(SEED) RUNS=$(RUNS) SIZE=$(SIZE) ETCD=$(ETCD) BREAK=$(BREAK) LOSE=$(LOSE) chaos/run
+
+.PHONY: chaos
