@@ -132,7 +132,9 @@ function facts.clusters(probes, me)
 				cluster.version = cluster.version or probe.cluster_version
 				cluster.api = cluster.api or probe.api
 				table.insert(cluster.lists, probe.members)
-				table.insert(cluster.endpoints, probe.client_url)
+				-- The leader first: a follower hands a promotion on without the login that came with it (3.4).
+				local leads = probe.member_id ~= nil and probe.member_id == probe.leader
+				table.insert(cluster.endpoints, leads and 1 or #cluster.endpoints + 1, probe.client_url)
 			end
 			local known = best[cluster.id]
 			local better = known and known.quorum and not quorum

@@ -121,7 +121,7 @@
 ---@field strong boolean       a majority of the voters, me not among them, gave it themselves
 ---@field version string?      cluster version
 ---@field witnesses string[]   keys of the probes that told of it
----@field endpoints string[]   client URLs of those with verdict quorum, learners left out
+---@field endpoints string[]   client URLs of those with verdict quorum, learners left out; the leader's first
 ---@field api string?
 
 ---@class Founding             L and what etcd will compute from it

@@ -292,6 +292,11 @@ describe("steady", function()
 		end)
 	end
 
+	it("would ask the leader first, which alone can promote where etcd wants a login", function()
+		local f = seen { members = ABC, see = { "refused", { verdict = "quorum", leader = "3" }, { verdict = "quorum", leader = "3" } } }
+		assert.same({ client(3), client(2) }, f.cluster.endpoints)
+	end)
+
 	it("never evicts when told not to", function()
 		local f = seen { members = { member(2), member(3), member(4) }, inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }),
 			see = { [2] = "quorum", [3] = "quorum" },
