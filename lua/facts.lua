@@ -51,6 +51,9 @@ local function fingerprint(inventory)
 	for _, instance in ipairs(inventory.instances) do
 		table.insert(lines, instance.id .. "\0" .. instance.state)
 	end
+	for _, name in ipairs(inventory.forgotten or {}) do
+		table.insert(lines, name .. "\0forgotten")
+	end
 	return table.concat(lines, "\n")
 end
 
@@ -257,9 +260,29 @@ local function all_dead(instances)
 	return instances[1] ~= nil
 end
 
+-- A provider that was asked for a machine by id and does not know it may be the wrong one to ask,
+-- unless it knows a majority of the others.
+local function forgotten(name, inventory, cluster)
+	local asked = false
+	for _, known in ipairs(inventory.forgotten or {}) do asked = asked or known == name end
+	if not asked or not cluster then return false end
+	local known, voters = 0, facts.voters(cluster)
+	for _, member in ipairs(voters) do
+		local instances, by_name = facts.instances_of(member, inventory)
+		if by_name or member.name == "" and instances[1] then known = known + 1 end
+	end
+	return known >= facts.majority(#voters)
+end
+
+-- Whether a machine that would bear this name, and that the list does not hold, is no more.
+function facts.absence_counts(name, inventory, cluster)
+	local exhaustive = inventory.gone == "dead" or name ~= "" and forgotten(name, inventory, cluster)
+	return exhaustive and inventory.complete and facts.settled(inventory)
+end
+
 -- Whether the member's machine is dead: "word" (the provider said so), "absence" (from a list that
 -- is exhaustive and settled, nobody else having its address), or nil.
-function facts.dead(member, inventory)
+function facts.dead(member, inventory, cluster)
 	if not inventory then return nil end
 	local instances, by_name = facts.instances_of(member, inventory)
 	if (by_name or member.name == "") and all_dead(instances) then return "word" end
@@ -267,8 +290,7 @@ function facts.dead(member, inventory)
 	for _, instance in ipairs(inventory.instances) do
 		if instance.state ~= "dead" and at_address(instance, member) then return nil end
 	end
-	local exhaustive = inventory.complete and inventory.gone == "dead" and facts.settled(inventory)
-	return exhaustive and "absence" or nil
+	return facts.absence_counts(member.name, inventory, cluster) and "absence" or nil
 end
 
 -- Since when the provider has it dead by its own word, 0 unknown.
@@ -278,6 +300,27 @@ function facts.dead_since(member, inventory)
 		since = math.max(since, instance.since or 0)
 	end
 	return since
+end
+
+-- Whom a provider may ask for by id: the members of U, else whom this disk and the marker count on,
+-- whose machine is not listed as booting or live.  One that is listed as dead stays among them, since
+-- it may be listed only because it was asked for.
+function facts.missing(f)
+	local list = {}
+	local function add(members)
+		for _, member in ipairs(members) do
+			local found = false
+			for _, instance in ipairs(f.inventory and facts.instances_of(member, f.inventory) or {}) do
+				found = found or facts.counts_in(instance)
+			end
+			if not found then table.insert(list, member) end
+		end
+	end
+	if f.cluster then add(f.cluster.members) return list end
+	local claim = f.data_dir.claim
+	add(f.data_dir.founders or claim and claim.list or {})
+	add(f.marker and f.marker.list or {})
+	return list
 end
 
 -- Whether nothing at its address answers as this member; another process at a re-used address is
@@ -299,7 +342,7 @@ end
 -- Whether a founder (or member) of the founding `cluster_id` will never take part in it: its machine
 -- is dead, or its disk is empty and not promised to it.
 function facts.gave_up(f, founder, cluster_id)
-	if facts.dead(founder, f.inventory) then return true end
+	if facts.dead(founder, f.inventory, f.cluster) then return true end
 	for _, probe in pairs(f.probes) do
 		local answer = probe.verdict == "waiting" and probe.answer
 		if answer and answer.name == founder.name then return answer.claim ~= cluster_id end
@@ -314,7 +357,7 @@ function facts.note_dead(journal, cluster, inventory, now)
 	if not cluster or not inventory then return false end
 	local seen, changed = {}, false
 	for _, member in ipairs(cluster.members) do
-		local how = facts.dead(member, inventory)
+		local how = facts.dead(member, inventory, cluster)
 		local known = journal.dead_since[member.id]
 		if how and (not known or known.word ~= (how == "word") or known.at > now) then
 			local since = how == "word" and facts.dead_since(member, inventory) or 0

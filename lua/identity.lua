@@ -77,7 +77,7 @@ local function derive_one(policy, inventory, instance)
 end
 
 -- Writes etcd_name, peer_url and client_url into every instance.  No two that may be alive share a
--- name or an address.
+-- name or an address.  A dead one may have neither any more: clouds take tags and host names away.
 ---@param policy Policy
 ---@param inventory Inventory
 ---@return true|nil, string?, Code?
@@ -85,7 +85,7 @@ function identity.derive(policy, inventory)
 	local names, taken = {}, {}
 	for _, instance in ipairs(inventory.instances) do
 		local fine, why, code = derive_one(policy, inventory, instance)
-		if not fine then return nil, why, code end
+		if not fine and instance.state ~= "dead" then return nil, why, code end
 		if instance.state ~= "dead" then
 			local name, peer = instance.etcd_name, instance.peer_url
 			if names[name] then

@@ -11,7 +11,7 @@ local inventory = {}
 local STATES = { booting = true, live = true, leaving = true, dead = true, unknown = true }
 local ADDRESSES = { "private_v4", "private_v6", "public_v4", "public_v6", "hostname" }
 local KEYS = {
-	"self", "instances", "desired", "complete", "gone", "lag", "source", "asked",
+	"self", "instances", "desired", "complete", "gone", "lag", "source", "forgotten",
 }
 local INSTANCE_KEYS = {
 	"id", "name", "address", "addresses", "zone", "region", "launched", "since", "tags", "state",
@@ -185,6 +185,14 @@ local function check_self(id, instances)
 	return bad("this machine, %q, is not in the list", tostring(id))
 end
 
+local function check_forgotten(names)
+	if names ~= nil and type(names) ~= "table" then return bad("forgotten: a list of names expected") end
+	for _, name in ipairs(names or {}) do
+		if type(name) ~= "string" then return bad("forgotten: names expected, got a %s", type(name)) end
+	end
+	return true
+end
+
 local function check_facts(t)
 	if t.desired ~= nil and (math.type(t.desired) ~= "integer" or t.desired < 0) then
 		return bad("desired: a whole number expected, got %s", tostring(t.desired))
@@ -195,7 +203,7 @@ local function check_facts(t)
 	elseif t.lag ~= nil and (type(t.lag) ~= "number" or t.lag ~= t.lag or t.lag < 0) then
 		return bad("lag: seconds expected, got %s", tostring(t.lag))
 	end
-	return true
+	return check_forgotten(t.forgotten)
 end
 
 -- The instances of a list, checked and sorted by id.
@@ -245,7 +253,7 @@ function inventory.make(t)
 	return {
 		self = id, instances = instances, desired = t.desired, complete = t.complete == true,
 		gone = t.gone or "unknown", lag = t.lag or 0, source = t.source or "inventory",
-		asked = t.asked,
+		forgotten = t.forgotten,
 	}
 end
 

@@ -89,7 +89,8 @@ local function discover(run)
 		local known = run.inventory
 		if known and known.lag > 0 and task.now() - known.read < REUSE then return known end
 		local began = task.now()
-		local inventory, why, code = user.call("discover", run.policy.discover, { missing = run.missing })
+		local ask = { missing = run.missing, deadline = run.deadline }
+		local inventory, why, code = user.call("discover", run.policy.discover, ask)
 		if not inventory then return nil, why, code end
 		local fine, ok, problem = pcall(config.derive, run.policy, inventory)
 		if not fine then return nil, "what discover returned is not an inventory: " .. tostring(ok), "parse" end
@@ -266,10 +267,7 @@ local function remember_silence(run, f)
 	local pending = facts.note_pending(run.journal, f.cluster, f.now)
 	run.unsaved = died or pending
 	run.saw_quorum = f.cluster ~= nil
-	run.missing = {}
-	for _, member in ipairs(f.cluster and f.cluster.members or {}) do
-		if not member.instance then table.insert(run.missing, member) end
-	end
+	run.missing = facts.missing(f)
 end
 
 local function conclude(run, f)

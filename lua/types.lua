@@ -34,7 +34,11 @@
 ---@field source string
 ---@field read number          clock when this list was read; set by facts.lua
 ---@field same_since number    clock of the first of the unbroken run of equal reads; settled when read - same_since >= lag
----@field asked string[]?      names whose machines were asked for by id (ask.missing) in this read
+---@field forgotten string[]?  names of ask.missing whose machines were asked for by id in this read, and which the provider does not know any more
+
+---@class Ask                 what a provider is told
+---@field missing Member[]    members of U, else founders of this disk's founding, for whose name or address no booting or live machine was listed
+---@field deadline number     clock at which the run ends
 
 ---@class Member
 ---@field id Id
@@ -230,7 +234,7 @@ function Permit:take(action) end
 -- What a policy file means after policy.lua has checked it and filled in defaults.
 ---@class Policy
 ---@field path string
----@field discover fun(ask: {missing: Member[]}): Inventory?, string?, Code?
+---@field discover fun(ask: Ask): Inventory?, string?, Code?
 ---@field decide fun(facts: Facts): Plan
 ---@field size integer?
 ---@field found "rollcall"|"refused"

@@ -128,6 +128,14 @@ describe("config.derive", function()
 		assert.equal("instances i-a and i-b have one address, http://10.9.9.9:2380", why)
 		assert(config.derive(policy(), machines { { id = "i-z", name = "a", address = "10.0.0.1", state = "dead" } }))
 	end)
+
+	it("lets a dead machine be without a name, a live one not", function()
+		local by_host = policy { name = function(instance) return instance.addresses.hostname or instance.name:match "^%l$" end }
+		local inv = machines { { id = "i-z", state = "dead" } }
+		assert(config.derive(by_host, inv))
+		assert.is_nil(inv.instances[3].etcd_name)
+		assert.is_nil((config.derive(by_host, machines { { id = "i-z" } })))
+	end)
 end)
 
 describe("config.make", function()

@@ -231,6 +231,16 @@ local function readdressed(f)
 	f.inventory.instances[4].etcd_name, f.inventory.instances[4].id = "z", "i-z"
 end
 
+-- The list lacks a machine, and this name was asked for by id.
+local function forgotten(name, lacking)
+	return function(f)
+		f.inventory.gone, f.inventory.forgotten = "unknown", { name }
+		for i, instance in ipairs(f.inventory.instances) do
+			if instance.etcd_name == (lacking or name) then return table.remove(f.inventory.instances, i) end
+		end
+	end
+end
+
 -- rule, what, base, plan, change, overrides; `true` after it where the rule refuses.
 local cases = {
 	{ "paused", "a file pause holds a change back", joining, add_learner, function(f) f.paused = true end, true },
@@ -485,6 +495,21 @@ local cases = {
 		table.remove(f.inventory.instances, 3)
 		f.inventory.same_since = 97
 	end, true },
+	{ "not-proven-dead", "forgotten by a provider that knows the others", replacing, remove "c", forgotten "c" },
+	{ "not-proven-dead", "forgotten, and another has its address", replacing, remove "c", both(readdressed, forgotten "c"), true },
+	{ "not-proven-dead", "another is forgotten", replacing, remove "c", forgotten("x", "c"), true },
+	{ "not-proven-dead", "forgotten since shortly", replacing, remove "c", both(forgotten "c", function(f)
+		f.inventory.same_since = 97
+	end), true },
+	{ "not-proven-dead", "forgotten by a list that is not complete", replacing, remove "c", both(forgotten "c", function(f)
+		f.inventory.complete = false
+	end), true, override = "incomplete-list" },
+	{ "not-proven-dead", "forgotten by a provider that knows two of five voters", replacing, remove "c", both(forgotten "c", function(f)
+		for _, p in pairs(f.probes) do p.members = p.members and members "abcxy" end
+	end), true, override = "incomplete-list" },
+	{ "not-proven-dead", "a nameless member, and no name that is forgotten", replacing, remove "c", both(alter("c", { name = "" }), forgotten("", "c")),
+		true },
+	{ "data-dir", "a founder who is forgotten, by a list that no cluster vouches for", hopeless, aside, forgotten "x", true },
 	{ "not-proven-dead", "a nameless member at a dead machine's address", replacing, remove "c", alter("c", { name = "" }) },
 	{ "not-proven-dead", "a nameless member at a dead machine's address, by a list that may change", replacing, remove "c",
 		both(alter("c", { name = "" }), function(f) f.inventory.same_since = 97 end), true },

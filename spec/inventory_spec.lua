@@ -72,7 +72,7 @@ describe("inventory", function()
 		assert.truthy(why:find("more than one instance", 1, true), why)
 	end)
 
-	for key, value in pairs { desired = 2.5, complete = "yes", gone = "maybe", lag = -1, slef = "a" } do
+	for key, value in pairs { desired = 2.5, complete = "yes", gone = "maybe", lag = -1, slef = "a", forgotten = "b" } do
 		it("refuses a wrong " .. key, function()
 			local inv, why = inventory { self = "a", instances = { { id = "a" } }, [key] = value }
 			assert.is_nil(inv)

@@ -193,6 +193,11 @@ local TABLE = {
 	{ "12", "the disk was lost, a minority answers", { members = ABC, see = { "refused", "quorum", "unknown" } }, "wait" },
 	{ "12", "a dead machine's member at my address", { members = { member(1, { name = "old" }), member(2), member(3) },
 		see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
+	{ "12", "a member at my address whose machine is not listed", { members = { member(1, { name = "old" }), member(2), member(3) },
+		inventory = inventory({ "live", "live", "live" }, { gone = "unknown" }), see = { "refused", "quorum", "quorum" } }, "wait" },
+	{ "12", "a member at my address whose machine is forgotten", { members = { member(1, { name = "old" }), member(2), member(3) },
+		inventory = inventory({ "live", "live", "live" }, { gone = "unknown", forgotten = { "old" } }),
+		see = { "refused", "quorum", "quorum" } }, "remove", { member = "1", own = true } },
 	{ "12", "a live machine's member at my address", { members = { member(1, { name = "c" }), member(2) },
 		see = { "refused", "quorum" }, inventory = inventory { "live", "live", "live" } }, "wait" },
 	{ "13", "a learner answers", { members = { member(2), member(3), member(4, { learner = true }) },
@@ -209,6 +214,19 @@ local TABLE = {
 		"remove", { member = "4" } },
 	{ "14", "gone from a list that proves nothing", { members = { member(2), member(3), member(4) },
 		inventory = inventory({ "live", "live", "live" }, { gone = "unknown" }), see = { [2] = "quorum", [3] = "quorum" } }, "wait" },
+	{ "14", "forgotten by a provider that knows the others, grace over", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live" }, { gone = "unknown", forgotten = { "d" } }), see = { [2] = "quorum", [3] = "quorum" },
+		journal = { dead_since = { ["4"] = { at = 1, word = false } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } },
+		"remove", { member = "4" } },
+	{ "14", "forgotten since shortly", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live", "live" }, { gone = "unknown", forgotten = { "d" }, lag = 15, same_since = 90 }),
+		see = { [2] = "quorum", [3] = "quorum" },
+		journal = { dead_since = { ["4"] = { at = 1, word = false } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } },
+		"wait" },
+	{ "14", "forgotten by a provider that knows one of three voters", { members = { member(2), member(3), member(4) },
+		inventory = inventory({ "live", "live" }, { gone = "unknown", forgotten = { "d" } }), see = { [2] = "quorum", [3] = "quorum" },
+		journal = { dead_since = { ["4"] = { at = 1, word = false } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } },
+		"wait" },
 	{ "14", "dead for the provider, yet it answers", { members = { member(2), member(3), member(4) },
 		inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }), see = { [2] = "quorum", [3] = "quorum", [4] = "quorum" },
 		journal = { dead_since = { ["4"] = { at = 1, word = true } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } }, "wait" },
@@ -277,6 +295,51 @@ local TABLE = {
 		history = { { action = "promote", member = "4", ok = false, turn = 4 } } }, "promote" },
 	{ "hidden", "no roll call", { data_dir = { state = "hidden", why = "" }, roll_call = called(answer "b", answer "c") }, "wait" },
 }
+
+describe("facts", function()
+	local function missing(o)
+		local names = {}
+		for i, one in ipairs(facts.missing(seen(o))) do names[i] = one.name end
+		return table.concat(names, " ")
+	end
+
+	it("ask for members whose machines are not listed as booting or live", function()
+		local o = { members = { member(1), member(2), member(3), member(4, UNSTARTED), member(5) }, see = { [2] = "quorum" } }
+		o.inventory = inventory { "live", "booting", "dead", "live" }
+		assert.equal("c e", missing(o))
+		o.inventory = inventory { "live", "live", "leaving", "unknown" }
+		assert.equal("c  e", missing(o))
+	end)
+
+	it("ask for all members when the list is unknown", function()
+		local f = seen { members = ABC, see = { [2] = "quorum" } }
+		f.inventory = nil
+		assert.equal(3, #facts.missing(f))
+	end)
+
+	it("ask for whom this disk counts on, or the marker, only while no cluster works", function()
+		local o = { inventory = inventory { "live", "live", "dead" }, data_dir = empty(founding_claim "900"),
+			marker = { list = { { name = "e", peer_urls = { url(5) } } } } }
+		assert.equal("c e", missing(o))
+		o.data_dir = data { unused = true, founders = FOUNDERS }
+		assert.equal("c e", missing(o))
+		o.members, o.see = BC, { [2] = "quorum", [3] = "quorum" }
+		assert.equal("c", missing(o))
+	end)
+
+	it("are settled again only when two reads agree on who is forgotten", function()
+		local memory = {}
+		local function read(clock, forgotten)
+			return facts.settled(facts.track(memory, inventory({ "live" }, { lag = 15, forgotten = forgotten }), clock, clock))
+		end
+		read(0)
+		assert.is_true(read(15))
+		assert.is_false(read(16, { "d" }))
+		assert.is_false(read(20, { "d" }))
+		assert.is_true(read(31, { "d" }))
+		assert.is_false(read(32))
+	end)
+end)
 
 describe("steady", function()
 	for _, row in ipairs(TABLE) do

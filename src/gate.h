@@ -66,6 +66,7 @@ struct instance {
 
 struct inventory {
 	bool given, complete, exhaustive;
+	struct texts forgotten; /* asked for by id, and not known any more */
 	const char *self, *why;
 	double lag, read, same_since;
 	struct instance *at;
@@ -168,6 +169,8 @@ bool seen_answers(const struct view *v, const struct member *m);
 bool seen_silent(const struct view *v, const struct member *m);
 bool seen_as(const struct view *v, const struct member *m, enum verdict verdict);
 bool seen_known(const struct view *v, const struct member *m);
+/* How many of u's voters the provider's list knows, in any state. */
+size_t seen_known_voters(const struct view *v);
 bool seen_mine(const struct view *v, const struct member *m);
 bool seen_at_mine(const struct view *v, const struct member *m);
 bool seen_strong(const struct view *v);

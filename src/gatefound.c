@@ -60,13 +60,11 @@ static bool lists_agree(const struct view *v, struct why *why)
 
 static bool knows_members(const struct view *v, struct why *why)
 {
-	size_t known = 0, voters = seen_voters(v->roster);
+	size_t known = seen_known_voters(v), voters = seen_voters(v->roster);
 
 	for (size_t i = 0; i < v->roster->n; i++) {
 		const struct member *m = &v->roster->at[i];
-		bool is = seen_known(v, m);
-		known += is && !m->learner;
-		if (!is && seen_answers(v, m))
+		if (!seen_known(v, m) && seen_answers(v, m))
 			return rule_no(why,
 			    "member %" PRIx64
 			    " (%s) answers and the provider's list does not know it, "

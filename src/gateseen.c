@@ -212,6 +212,15 @@ bool seen_known(const struct view *v, const struct member *m)
 	return false;
 }
 
+size_t seen_known_voters(const struct view *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->roster->n; i++)
+		n += !v->roster->at[i].learner && seen_known(v, &v->roster->at[i]);
+	return n;
+}
+
 const char *seen_name(const struct member *m)
 {
 	return *m->name ? m->name : m->urls.n ? m->urls.at[0] : "nameless";
@@ -310,9 +319,19 @@ const char *seen_incomplete(const struct view *v)
 	return me ? NULL : "this machine is not in it";
 }
 
-static bool exhaustive(const struct view *v)
+/* A provider that was asked for a machine by id and does not know it may be the wrong one to ask
+ * (another region, another account), unless it knows a majority of the others. */
+static bool forgotten(const struct view *v, const char *name)
 {
-	return v->inventory.exhaustive && !seen_incomplete(v) && seen_settled(v);
+	return *name && seen_holds(&v->inventory.forgotten, name) &&
+	       seen_known_voters(v) >= seen_majority(seen_voters(v->roster));
+}
+
+/* Whether a machine of this name that the list does not hold is no more. */
+static bool absence_counts(const struct view *v, const char *name)
+{
+	return (v->inventory.exhaustive || forgotten(v, name)) && !seen_incomplete(v) &&
+	       seen_settled(v);
 }
 
 const char *seen_alive(const struct view *v, const char *name, const struct texts *urls)
@@ -337,7 +356,7 @@ const char *seen_alive(const struct view *v, const char *name, const struct text
 			return "a machine that is not terminated has its address";
 	if (!*name && placed && seen_settled(v))
 		return NULL;
-	if (!exhaustive(v))
+	if (!absence_counts(v, name))
 		return "the provider's list is not a settled and exhaustive one, so that absence "
 		       "says nothing";
 	return NULL;

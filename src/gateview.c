@@ -302,6 +302,7 @@ static void read_inventory(struct reader *r, struct view *v)
 	v->inventory.given = true;
 	v->inventory.complete = flag(r, "complete");
 	v->inventory.exhaustive = !strcmp(word(r, "gone"), "dead");
+	v->inventory.forgotten = texts(r, "forgotten");
 	v->inventory.self = text(r, "self");
 	number(r, "lag", &v->inventory.lag);
 	number(r, "read", &v->inventory.read);

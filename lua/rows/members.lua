@@ -24,8 +24,8 @@ local function name_of_another(f, member)
 			return "machine " .. instance.id .. " has that name and may live"
 		end
 	end
-	if facts.dead(member, inventory) == "word" then return nil end
-	if inventory.complete and inventory.gone == "dead" and facts.settled(inventory) then return nil end
+	if facts.dead(member, inventory, f.cluster) == "word" then return nil end
+	if facts.absence_counts(member.name, inventory, f.cluster) then return nil end
 	return "the list of machines cannot prove that nobody has that name"
 end
 
@@ -80,7 +80,7 @@ end
 -- A member that row 14 may remove -> why, or nil and how long the grace still lasts
 local function removable(f, options, member)
 	if not facts.silent(member, f.probes) then return nil end
-	local how = facts.dead(member, f.inventory)
+	local how = facts.dead(member, f.inventory, f.cluster)
 	if how then
 		local left = grace_left(f, options, member)
 		if left > 0 then return nil, left end

@@ -180,7 +180,7 @@ local function see_list(world, facts)
 	local list, names = world.list, {}
 	if not list then return end
 	local inventory = { self = world.me, instances = {}, desired = list.desired, complete = list.complete ~= false,
-		gone = list.gone or "dead", lag = 15, source = "oracle", read = CLOCK - (list.age or 1) }
+		gone = list.gone or "dead", forgotten = list.forgotten, lag = 15, source = "oracle", read = CLOCK - (list.age or 1) }
 	inventory.same_since = inventory.read - (list.settled == false and 1 or 20)
 	for _, name in ipairs(world.order) do
 		local state = list.states[name]

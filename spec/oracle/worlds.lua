@@ -418,7 +418,9 @@ function families.growing(visit)
 end
 
 -- Removing: of n voters `up` run, the last `dead` are terminated, the rest is stopped but alive.
+-- A provider that is asked by id forgets a machine that is dead, or one of another region or account.
 local doubts = {
+	{ gone = "unknown", hide = true, forgets = true }, { gone = "unknown", minority = true, forgets = true },
 	{}, { settled = false, hide = true }, { complete = false, hide = true }, { gone = "unknown", hide = true },
 	{ few = true }, { wrong = true },
 }
@@ -432,13 +434,17 @@ function families.removing(visit)
 						local world = new_world("F", "removing")
 						local names = ("ABCDE"):sub(1, n)
 						local c = cluster(world, names, { used = true, w = true })
-						world.list = { states = {}, desired = n, settled = list.settled, complete = list.complete, gone = list.gone }
+						world.list = { states = {}, desired = n, settled = list.settled, complete = list.complete, gone = list.gone,
+							forgotten = {} }
 						for i, name in ipairs(split(names)) do
 							local state = i > n - dead and "dead" or "live"
 							machine(world, name, { state = state, disk = data(c, name, { w = i <= majority(n) or nil }),
 								proc = i <= up and "running" or "stopped", reach = not (blind and i == up) })
 							world.list.states[name] = state
-							if list.hide and i == n or list.few then world.list.states[name] = nil end
+							if list.hide and i == n or list.few or list.minority and i >= majority(n) then
+								world.list.states[name] = nil
+								if list.forgets and (state == "dead" or list.minority) then table.insert(world.list.forgotten, name) end
+							end
 						end
 						machine(world, "F", {})
 						world.list.states.F, world.known = "live", { "A", "B" }
