@@ -109,4 +109,30 @@ function task.retry(o, f)
 	end
 end
 
+--- A function of a key that answers all who ask for the same key at once with one call of f.  Nothing
+--- is remembered after that.  Where the task that called f was cancelled, the next who waits calls it.
+---@generic T
+---@param f fun(key: T): ...: any
+---@return fun(key: T): ...: any
+function task.shared(f)
+	local flights = {}
+
+	return function(key)
+		local flight = flights[key]
+		while flight do
+			flight.over:wait()
+			if flight.results then return table.unpack(flight.results, 1, flight.results.n) end
+			flight = flights[key]
+		end
+		flight = { over = core.event() }
+		flights[key] = flight
+		local _ <close> = closing(function()
+			flights[key] = nil
+			flight.over:set()
+		end)
+		flight.results = table.pack(f(key))
+		return table.unpack(flight.results, 1, flight.results.n)
+	end
+end
+
 return task

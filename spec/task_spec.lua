@@ -139,4 +139,35 @@ describe("task", function()
 			assert.equal(sleep, task.sleep)
 		end)
 	end)
+
+	describe("shared", function()
+		it("calls once for all who ask at the same time, by key, and again later", function()
+			local calls = {}
+			local ask = task.shared(function(key)
+				calls[#calls + 1] = key
+				task.sleep(0)
+				return nil, key .. #calls, "timeout"
+			end)
+			local answers = task.map({ "a", "b", "a" }, function(key) return { ask(key) } end)
+			assert.same({ "a", "b" }, calls)
+			assert.same(answers[1], answers[3])
+			assert.same({ { nil, "a2", "timeout" }, { nil, "b2", "timeout" } }, { answers[1], answers[2] })
+			assert.same({ nil, "a3", "timeout" }, { ask "a" })
+		end)
+
+		it("lets the next who waits call when the first is cancelled, or fails", function()
+			local calls, gate = 0, task.event()
+			local ask = task.shared(function()
+				calls = calls + 1
+				if calls == 1 then gate:wait() end
+				if calls == 2 then error "broken" end
+				return calls
+			end)
+			local first, second, third = task.spawn(ask, "k"), task.spawn(ask, "k"), task.spawn(ask, "k")
+			task.sleep(0)
+			first:cancel()
+			assert.matches("broken", (select(2, second:join())))
+			assert.equal(3, third:join())
+		end)
+	end)
 end)
