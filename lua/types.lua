@@ -318,7 +318,7 @@ function Event:set() end
 ---@class core.http
 local http = {}
 --- (waits) One transfer; 4xx and 5xx are responses.  Redirects are off, protocols http and https.
----@param o {url: string, method: string?, headers: table<string,string>?, body: string?, timeout: number?, connect_timeout: number?, limit: integer?, tls: Tls?, proxy: boolean?}
+---@param o {url: string, method: string?, headers: table<string,string|string[]>?, body: string?, sign: Signer?, timeout: number?, connect_timeout: number?, limit: integer?, tls: Tls?, proxy: boolean?}
 ---@return {status: integer, headers: table<string,string>, body: string}|nil, string?, Code?
 function http.request(o) end
 ---@class Tls
@@ -326,6 +326,26 @@ function http.request(o) end
 ---@field cert string?  file
 ---@field key string?   file
 ---@field verify boolean?  default true
+
+---@class Signer
+---@field service string
+---@field region string
+---@field access_key string
+---@field secret_key string
+---@field token string?       of temporary keys
+---@field time number?        Unix time; default now
+---@field normalize boolean?  whether the service takes dots out of the path, and decodes it twice; default all but s3
+---@field sign_body boolean?  whether the digest of the body is a header too; default s3 alone
+
+---@class core.sigv4
+local sigv4 = {}
+--- The headers that sign a request: AWS Signature Version 4.  o is a Signer, its time given, with the request in it.
+---@param o {method: string?, url: string, headers: table<string,string|string[]>?, body: string?}
+---@return table<string, string>
+function sigv4.sign(o) end
+--- What is signed, for specs.
+---@return string request, string to_sign
+function sigv4.canonical(o) end
 
 ---@class core.serve
 local serve = {}

@@ -1,10 +1,12 @@
 /* http.c - core.http: one transfer, waited for by one task. */
 #include "http.h"
 #include "loop.h"
+#include "sigv4.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #define REQUEST "core.http.request"
 
@@ -122,28 +124,65 @@ void http_tls(lua_State *L, int o, const char *key, struct tls *tls)
 		luaL_error(L, "%s needs both cert and key", key);
 }
 
-static void add_headers(lua_State *L, int o, struct transfer *t)
+/* Add one header, whose value is on top of the stack. */
+static void add_line(lua_State *L, struct transfer *t, const char *name)
 {
-	bool typed = false;
+	const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
 
-	if (lua_getfield(L, o, "headers") != LUA_TNIL) {
-		luaL_argcheck(L, lua_istable(L, -1), o, "headers must be a table");
-		for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 2)) {
-			luaL_argcheck(L,
-			    lua_type(L, -2) == LUA_TSTRING && lua_type(L, -1) == LUA_TSTRING, o,
-			    "names and values of headers must be strings");
-			const char *name = lua_tostring(L, -2), *value = lua_tostring(L, -1);
-			luaL_argcheck(L, !strpbrk(name, "\r\n:") && !strpbrk(value, "\r\n"), o,
-			    "a header must be one line");
-			/* libcurl sends an empty value only when asked with a semicolon */
-			const char *line =
-			    lua_pushfstring(L, *value ? "%s: %s" : "%s;", name, value);
-			if (!http_header(t, line))
-				luaL_error(L, "out of memory");
-			typed = typed || strcasecmp(name, "content-type") == 0;
-		}
+	if (strpbrk(name, "\r\n:") || !value || strpbrk(value, "\r\n"))
+		luaL_error(L, "a header must be one line, or a list of lines");
+	/* libcurl sends an empty value only when asked with a semicolon */
+	lua_pushfstring(L, *value ? "%s: %s" : "%s;", name, value);
+	if (!http_header(t, lua_tostring(L, -1)))
+		luaL_error(L, "out of memory");
+	lua_pop(L, 1);
+}
+
+/* Add the headers of the table on top of the stack, which is popped. */
+static void add_headers(lua_State *L, struct transfer *t)
+{
+	int at = lua_gettop(L);
+
+	if (!lua_istable(L, at))
+		luaL_error(L, "headers must be a table");
+	for (lua_pushnil(L); lua_next(L, at); lua_settop(L, at + 1)) {
+		if (lua_type(L, -2) != LUA_TSTRING)
+			luaL_error(L, "the name of a header must be a string");
+		const char *name = lua_tostring(L, -2);
+		if (lua_type(L, -1) != LUA_TTABLE)
+			add_line(L, t, name);
+		else
+			for (lua_Integer i = 1; lua_rawgeti(L, at + 2, i) != LUA_TNIL; i++)
+				add_line(L, t, name);
 	}
-	if (!typed && !http_header(t, "Content-Type:"))
+	lua_pop(L, 1);
+}
+
+static bool has_header(const struct transfer *t, const char *name)
+{
+	size_t n = strlen(name);
+	const struct curl_slist *h = t->headers;
+
+	while (h && !(strncasecmp(h->data, name, n) == 0 && strchr(":;", h->data[n])))
+		h = h->next;
+	return h;
+}
+
+/* The headers given, those that sign them, and none that libcurl would add on its own. */
+static void set_headers(lua_State *L, int o, struct transfer *t)
+{
+	if (lua_getfield(L, o, "headers") != LUA_TNIL)
+		add_headers(L, t);
+	int type = lua_getfield(L, o, "sign");
+	if (type == LUA_TTABLE) {
+		sigv4_headers(L, o, lua_gettop(L), (double)time(NULL));
+		add_headers(L, t);
+		/* the path is signed with its dots */
+		curl_easy_setopt(t->easy, CURLOPT_PATH_AS_IS, 1L);
+	} else if (type != LUA_TNIL) {
+		luaL_error(L, "sign must be a table");
+	}
+	if (!has_header(t, "content-type") && !http_header(t, "Content-Type:"))
 		luaL_error(L, "out of memory");
 }
 
@@ -181,8 +220,8 @@ static void use_proxy(lua_State *L, CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_NOPROXY, lua_tostring(L, -1));
 }
 
-/* http.request{url=, method=, headers={}, body=, timeout=, connect_timeout=, limit=, tls=, proxy=}
- * -> {status=, headers={}, body=} | nil, message, code   (waits) */
+/* http.request{url=, method=, headers={}, body=, sign={}, timeout=, connect_timeout=, limit=, tls=,
+ * proxy=} -> {status=, headers={}, body=} | nil, message, code   (waits) */
 static int http_request(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -204,7 +243,7 @@ static int http_request(lua_State *L)
 		return luaL_error(L, "out of memory");
 	http_deadline(t, number(L, 1, "connect_timeout", 2), number(L, 1, "timeout", 10));
 	set_method(L, 1, t->easy);
-	add_headers(L, 1, t);
+	set_headers(L, 1, t);
 	if (flag(L, 1, "proxy", false))
 		use_proxy(L, t->easy);
 	if (!http_start(t))

@@ -35,6 +35,7 @@ static const luaL_Reg modules[] = {
 	{ "core.net", luaopen_core_net },
 	{ "core.proc", luaopen_core_proc },
 	{ "core.serve", luaopen_core_serve },
+	{ "core.sigv4", luaopen_core_sigv4 },
 	{ "core.task", luaopen_core_task },
 	{ NULL, NULL },
 };

@@ -107,7 +107,8 @@ describe("http.request", function()
 
 	it("raises on a caller's bug", function()
 		for _, o in ipairs { {}, { url = 1 }, { url = base, headers = { a = 1 } }, { url = base, headers = { ["a\r\nb"] = "c" } },
-			{ url = base, headers = { a = "b\nc" } }, { url = base, tls = { cert = "x" } }, { url = base, proxy = 1 }, { url = base, limit = 0 } } do
+			{ url = base, headers = { a = "b\nc" } }, { url = base, headers = { a = { "b", 1 } } },
+			{ url = base, tls = { cert = "x" } }, { url = base, proxy = 1 }, { url = base, limit = 0 } } do
 			assert.has_error(function() http.request(o) end)
 		end
 	end)

@@ -6,6 +6,7 @@ CONFIG is a list of {"address", "port", "kind", ...}.  Kinds:
   drip    a byte of the body every 50 ms           reset    resets after the request
   silent  reads and says nothing                   close    closes without a byte
   noise   answers what is not HTTP                 hole     a full queue: connections time out
+  echo    answers the request itself
 "token" is wanted as Authorization by what begins with /v3/.  "plain": true answers before it reads, as a server does that is spoken TLS to.  "tls": {"cert", "key", "ca"} puts TLS in front; with "ca" a client certificate is demanded.
 Prints "ready" when all ports are open, ends when its standard input does.
 """
@@ -50,6 +51,10 @@ class Pages(asyncio.Protocol):
         if not sep or len(body) < length_of(begin):
             return
         self.data = body[length_of(begin):]
+        if self.spec["kind"] == "echo":
+            whole = begin + sep + body[:length_of(begin)]
+            self.transport.write(head(200, len(whole)) + whole)
+            return
         self.transport.write(self.refused(begin) or page(self.spec, path_of(begin)))
 
     def refused(self, begin):
@@ -171,7 +176,7 @@ def main():
             continue
         sock.listen(512)
         context = None
-        if spec["kind"] == "pages" and "tls" not in spec and "plain" not in spec:
+        if spec["kind"] in ("pages", "echo") and "tls" not in spec and "plain" not in spec:
             plain.append((sock, spec))
             continue
         if "tls" in spec:
