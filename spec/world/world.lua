@@ -68,8 +68,10 @@ local function start(w, name, argv, o)
 	w.count = w.count + 1
 	local base = ("%s/%s/%d"):format(w.root, name, w.count)
 	argv.env = { ETCD_BOOTSTRAP_WORLD = w.root }
-	for key, value in pairs(o.env or {}) do
-		argv.env[key] = value
+	for _, part in ipairs { w.machines[name].env or {}, o.env or {} } do
+		for key, value in pairs(part) do
+			argv.env[key] = value
+		end
 	end
 	argv.stdout, argv.stderr = base .. ".out", base .. ".err"
 	local child = assert(proc.spawn(argv))
@@ -114,14 +116,14 @@ end
 
 -- Machines --------------------------------------------------------------------------------------
 
---- The machine of that name, made when first named.
+--- The machine of that name, made when first named.  o: address, env (of all that is started there).
 function World:machine(name, o)
 	local m = self.machines[name]
 	if not m then
 		o = o or {}
 		self.last = self.last + 1
 		local dir = self.root .. "/" .. name
-		m = { name = name, dir = dir, address = o.address or self.net .. "." .. self.last,
+		m = { name = name, dir = dir, address = o.address or self.net .. "." .. self.last, env = o.env,
 			data = dir .. "/data", output = dir .. "/etcd.env", list = self.root .. "/list.json" }
 		assert(fs.mkdir(dir))
 		self.machines[name] = m
@@ -215,7 +217,7 @@ end
 --- Any other process on a machine.
 function World:process(name, argv)
 	local m = self:machine(name)
-	m.run = start(self, name, argv, {})
+	m.run = start(self, name, argv, { env = argv.env })
 	return m.run
 end
 
@@ -430,7 +432,7 @@ function World:close()
 end
 
 -- 127.A.B.0/24 from our own process id: no two specs that run at the same time share it.
-local function range()
+function world.range()
 	local pid = proc.pid()
 	return ("127.%d.%d"):format(64 + pid // 250 % 160, pid % 250)
 end
@@ -439,7 +441,7 @@ end
 function world.new(o)
 	o = o or {}
 	local root = succeed("mktemp", "-d", "-t", "etcd-bootstrap-world.XXXXXX"):gsub("%s+$", "")
-	return setmetatable({ root = root, net = range(), last = 0, count = 0, machines = {}, runs = {},
+	return setmetatable({ root = root, net = world.range(), last = 0, count = 0, machines = {}, runs = {},
 		policy = o.policy or {}, etcd = o.etcd or {}, scheme = o.scheme or "http", tls = o.tls }, World)
 end
 
