@@ -13,7 +13,7 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 HARDEN   = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wformat -Werror=format-security
 DEFINES  =
 OWN_CFLAGS  = -std=c11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' $(DEFINES) $(WARNINGS) $(HARDEN) \
-              -fPIE -MMD -MP -Isrc $(shell pkg-config --cflags $(PKGS))
+              -fPIE -MMD -MP -Isrc $(shell pkg-config --cflags $(PKGS) libxml-2.0)
 OWN_LDFLAGS = -pie -Wl,-z,relro -Wl,-z,now -Wl,--as-needed
 LDLIBS      = $(shell pkg-config --libs $(PKGS))
 

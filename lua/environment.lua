@@ -8,7 +8,7 @@ local environment = {}
 
 local LIBRARIES = {
 	task = "task", log = "core.log", http = "core.http", json = "core.json", net = "core.net",
-	fs = "core.fs", inventory = "inventory", template = "template",
+	fs = "core.fs", xml = "core.xml", inventory = "inventory", template = "template",
 }
 
 local STANDARD = {

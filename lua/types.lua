@@ -439,6 +439,20 @@ function json.encode(value) end
 --- Marks a table as a list and returns it.
 function json.list(t) end
 
+---@alias Shape true|table<string, Shape>|Shape[]  the text of an element; an element, with the fields that are wanted; { shape }: it repeats
+---@class core.xml
+local xml = {}
+--- Reads a whole document, and of that only what the shape names, the document's own element first: { Answer = { item = { { id = true } } } }
+--- makes { Answer = { item = { { id = "1" }, ... } } }.  Prefixes and attributes are left out.  Where an element is, so are the lists that its
+--- shape names, if empty; what is absent is nil; what comes twice and is no list is an error.  No DOCTYPE, depth at most 64.
+---@param text string
+---@param shape table<string, Shape>
+---@return table|nil, string?, Code?
+function xml.decode(text, shape) end
+--- For text between tags and in attributes; raises on bytes that no XML can have.
+---@return string
+function xml.escape(text) end
+
 ---@class core.crypto
 local crypto = {}
 ---@return string digest  raw bytes

@@ -129,8 +129,10 @@ static void add_line(lua_State *L, struct transfer *t, const char *name)
 {
 	const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
 
-	if (strpbrk(name, "\r\n:") || !value || strpbrk(value, "\r\n"))
+	if (strpbrk(name, "\r\n:") || !value || strpbrk(value, "\r\n")) {
 		luaL_error(L, "a header must be one line, or a list of lines");
+		return;
+	}
 	/* libcurl sends an empty value only when asked with a semicolon */
 	lua_pushfstring(L, *value ? "%s: %s" : "%s;", name, value);
 	if (!http_header(t, lua_tostring(L, -1)))

@@ -99,6 +99,7 @@ int luaopen_core_net(lua_State *L);
 int luaopen_core_json(lua_State *L);
 int luaopen_core_crypto(lua_State *L);
 int luaopen_core_sigv4(lua_State *L);
+int luaopen_core_xml(lua_State *L);
 int luaopen_core_fs(lua_State *L);
 int luaopen_core_proc(lua_State *L);
 int luaopen_core_log(lua_State *L);
