@@ -15,6 +15,7 @@ local look = require "look"
 local marker = require "marker"
 local output = require "output"
 local policies = require "policy"
+local register = require "register"
 local report = require "report"
 local states = require "state"
 local user = require "user"
@@ -22,6 +23,7 @@ local user = require "user"
 local boot = {}
 
 local FINAL = { new = true, start = true, standby = true, fail = true }
+local STATUS_PATIENCE = 5 -- seconds that status waits for what is registered
 
 -- Exit statuses of the contract.
 local DONE, FAILED, USAGE, DEADLINE, REFUSED, RIVALS = 0, 1, 2, 3, 4, 5
@@ -174,7 +176,8 @@ local function hand_over(run, plan, f, permit)
 	if not made then return failed(why) end
 	local ok, problem = output.write(made, run.policy.output)
 	if not ok then return failed(problem) end
-	act.event(run, "output", plan)
+	register.remind(run.policy)
+	act.event(run, "output", plan, { register = function() return register.now(run) end })
 	if plan.action == "standby" then return DONE end
 	ok, problem = remember(run, f, made)
 	if not ok then log.warn("cannot remember this configuration: " .. problem) end
@@ -273,8 +276,8 @@ local function confirm(policy, f)
 	if not ok then log.warn("the marker is not confirmed: " .. why) end
 end
 
--- After etcd's start: wait for it, promote it, confirm the marker.  Without the lock, since `run` may
--- still be on its way to that start.
+-- After etcd's start: wait for it, promote it, confirm the marker, register.  Without the lock, since
+-- `run` may still be on its way to that start.
 ---@return integer exit status
 function boot.finish(policy, options)
 	local state = states.open(policy.state_dir, { readonly = true })
@@ -283,6 +286,7 @@ function boot.finish(policy, options)
 	settle_claim(run)
 	if permit and plan.action == "start" then
 		confirm(policy, f)
+		register.finish(run, f)
 		return DONE
 	end
 	return status_of(plan, permit, rule)
@@ -312,7 +316,8 @@ end
 ---@return integer exit status: 0 one cluster with quorum, 3 none, 5 two, 1 nothing could be seen
 function boot.status(policy, options)
 	local _, f = peek(policy, options, { thorough = true })
-	io.stdout:write(options.json and report.status_json(f) or report.status_text(f))
+	local registered = register.all(policy, f, { dry = true, deadline = task.now() + STATUS_PATIENCE })
+	io.stdout:write(options.json and report.status_json(f, registered) or report.status_text(f, registered))
 	if f.cluster then return DONE end
 	if f.clusters[2] and f.clusters[2].quorum then return RIVALS end
 	if not f.inventory and next(f.probes) == nil then return failed(f.inventory_why or "nobody to ask") end

@@ -15,8 +15,8 @@ usage: etcd-bootstrap VERB [OPTIONS] POLICY [OPTIONS] [-- ARG...]
 
   run       look, decide, change, write the configuration, start etcd
   plan      what run would do now and why, changing nothing
-  status    the machines and the clusters that are seen
-  finish    after etcd's start: wait until it answers, promote it, be done when it is a voter
+  status    the machines, the clusters and the registrations that are seen
+  finish    after etcd's start: wait until it answers, promote it, register the healthy members
   check     load the policy file, offline
   modules   which file each replaceable Lua module comes from (POLICY may be left out)
   lua FILE  run a Lua file with the same primitives

@@ -36,6 +36,7 @@ local KEYS = {
 	found = check.one_of("rollcall", "refused"), timeout = check.seconds_or_none,
 	interval = check.seconds, state_dir = check.text, output = check.table, exec = check.argv_or_function,
 	on = check.func, etcd = check.table, finish = check.boolean, marker = check.marker,
+	register = check.table,
 }
 
 local OUTPUT = {
@@ -182,6 +183,17 @@ local function outputs_of(t)
 	return list
 end
 
+local function registrars_of(t)
+	for _, key in ipairs(check.sorted(t)) do
+		if math.type(key) ~= "integer" or key < 1 or key > #t then
+			fault({ "register" }, "a list of registrars expected, got the key %s", check.shown(key))
+		elseif type(t[key]) ~= "function" then
+			fault({ "register" }, "entry %d: a registrar, which is a function, expected, got %s", key, check.shown(t[key]))
+		end
+	end
+	return t[1] and t or nil
+end
+
 local function state_dir(data_dir)
 	return data_dir and data_dir .. ".state" or "/var/lib/etcd-bootstrap"
 end
@@ -199,6 +211,7 @@ local function policy_of(path, t, options)
 	p.path, p.etcd = path, etcd_of(t.etcd)
 	p.decide = p.decide or modules.require("policies.steady").decide
 	p.state_dir = p.state_dir or state_dir(p.etcd.data_dir)
+	p.register = registrars_of(p.register or {})
 	p.output = outputs_of(options.output or t.output)
 	p.timeout = options.timeout or p.timeout
 	return p

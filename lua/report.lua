@@ -125,14 +125,24 @@ local function rows(f)
 	return out
 end
 
+local function registration_row(one)
+	return {
+		changed = one.changed, ok = one.ok, values = list(one.values), wanted = list(one.wanted), what = one.what,
+		why = one_line(one.why),
+	}
+end
+
 ---@param f Facts
+---@param registered Registered[]?  as asked without a change: `changed` is what finish would change
 ---@return string one line
-function report.status_json(f)
+function report.status_json(f, registered)
+	local registrations = {}
+	for i, one in ipairs(registered or {}) do registrations[i] = registration_row(one) end
 	local clusters, inventory = {}, f.inventory
 	for i, cluster in ipairs(f.clusters) do clusters[i] = cluster_row(cluster) end
 	return json.encode {
 		clusters = json.list(clusters), complete = inventory ~= nil and inventory.complete,
-		desired = or_null(f.desired), instances = json.list(rows(f)), registrations = json.list {},
+		desired = or_null(f.desired), instances = json.list(rows(f)), registrations = json.list(registrations),
 		self = or_null(inventory and inventory.self or f.me.id),
 	} .. "\n"
 end
@@ -195,9 +205,17 @@ local function member_line(member)
 		table.concat(member.peer_urls, ","))
 end
 
+local function registration_line(one)
+	if not one.ok then return ("%s: not known: %s"):format(one.what, one_line(one.why)) end
+	local values = one.values[1] and table.concat(one.values, ", ") or "nothing"
+	if not one.changed then return ("%s: %s"):format(one.what, values) end
+	return ("%s: %s; finish will make it %s"):format(one.what, values, table.concat(one.wanted, ", "))
+end
+
 ---@param f Facts
+---@param registered Registered[]?
 ---@return string
-function report.status_text(f)
+function report.status_text(f, registered)
 	local lines = table_of(f)
 	if not f.inventory then
 		table.insert(lines, 1, "the machines are not known: " .. one_line(f.inventory_why or "nobody said"))
@@ -208,6 +226,7 @@ function report.status_text(f)
 		for _, member in ipairs(cluster.members) do lines[#lines + 1] = member_line(member) end
 	end
 	if not f.clusters[1] then lines[#lines + 1] = "no cluster is seen" end
+	for _, one in ipairs(registered or {}) do lines[#lines + 1] = registration_line(one) end
 	return table.concat(lines, "\n") .. "\n"
 end
 

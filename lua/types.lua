@@ -231,6 +231,52 @@ function Permit:take(action) end
 ---@field member_id Id?
 ---@field version string?
 
+---@class Want                 what a registrar is to make known
+---@field cluster_id Id        of the cluster with quorum
+---@field name string          etcd.token, as configured: what people call this cluster
+---@field members Voter[]      those that said in this look that they work, by name; never empty
+---@field silent Voter[]       those that did not
+---@field instances Instance[] all that the provider lists; empty where it is silent
+---@field client_port integer
+---@field peer_port integer
+---@field client_scheme string
+---@field peer_scheme string
+---@field dry boolean          compare only, change nothing
+---@field deadline number      clock; nobody waits longer
+---@class Voter
+---@field id Id
+---@field name string
+---@field instance string?     instance id, where the provider lists it
+---@field address string?      IP address at which clients reach it
+---@field addresses table<string, string>  the instance's
+---@field zone string
+---@field state string         the instance's
+---@field client_urls string[]
+---@field peer_urls string[]
+---@class Registration         what a registrar found and, unless want.dry, has made of it
+---@field what string          "route53 etcd.prod.example.com"
+---@field values string[]      registered now
+---@field wanted string[]      what should be
+---@field changed boolean      it was changed; with want.dry, it would have been
+---@alias Registrar fun(want: Want): Registration|nil, string?, Code?  may wait
+---@class Registered           what came of one registrar
+---@field what string          its own word, else "register[1]"
+---@field ok boolean
+---@field why string           "" when ok
+---@field code Code?
+---@field changed boolean
+---@field values string[]
+---@field wanted string[]
+
+---@class Event                what the policy's `on` is told
+---@field kind "plan"|"change"|"refusal"|"output"
+---@field action string
+---@field reason string
+---@field member Id?
+---@field rule string?         of a refusal
+---@field message string?
+---@field register (fun(): true|nil, string?)?  of "output"; (waits) registers at once those who are healthy now
+
 -- What a policy file means after policy.lua has checked it and filled in defaults.
 ---@class Policy
 ---@field path string
@@ -244,7 +290,8 @@ function Permit:take(action) end
 ---@field state_dir string
 ---@field output {path: string, template: string|function, mode: string?, owner: string?, reload: string[]?}[] sorted by path
 ---@field exec string[]|function|nil
----@field on function?
+---@field on fun(event: Event)?
+---@field register Registrar[]?
 ---@field etcd PolicyEtcd
 ---@class PolicyEtcd
 ---@field version string?

@@ -85,6 +85,12 @@ local SEEN = {
 	} } },
 }
 
+local REGISTERED = {
+	{ what = "dns", ok = true, changed = false, values = { "1", "2" }, wanted = { "1", "2" }, why = "" },
+	{ what = "lb", ok = true, changed = true, values = {}, wanted = { "3" }, why = "" },
+	{ what = "register[3]", ok = false, changed = false, values = {}, wanted = {}, why = "no\nanswer", code = "timeout" },
+}
+
 describe("report.status_json", function()
 	it("has the shape of the contract", function()
 		assert.equal('{"clusters":[{"id":"f000000000000000","leader":"ff","members":['
@@ -99,6 +105,15 @@ describe("report.status_json", function()
 	it("has [] and null where nothing is known", function()
 		assert.equal('{"clusters":[],"complete":false,"desired":null,"instances":[],"registrations":[],"self":null}\n',
 			report.status_json(facts()))
+	end)
+
+	it("has an object for each registrar", function()
+		assert.same({
+			{ changed = false, ok = true, values = { "1", "2" }, wanted = { "1", "2" }, what = "dns", why = "" },
+			{ changed = true, ok = true, values = {}, wanted = { "3" }, what = "lb", why = "" },
+			{ changed = false, ok = false, values = {}, wanted = {}, what = "register[3]", why = "no answer" },
+		}, json.decode(report.status_json(facts(), REGISTERED)).registrations)
+		assert.truthy(report.status_json(facts(), REGISTERED):find('"values":[],"wanted":["3"]', 1, true))
 	end)
 end)
 
@@ -120,5 +135,14 @@ cluster f000000000000000: quorum, 2 members, leader ff, version 3.4.0
 		local text = report.status_text(facts { inventory_why = "static: m.json is cut" })
 		assert.equal("the machines are not known: static: m.json is cut", text:match "^[^\n]*")
 		assert.truthy(text:find("no cluster is seen\n$"))
+	end)
+
+	it("says what is registered, what will be, and what is not known", function()
+		assert.truthy(report.status_text(facts(), REGISTERED):find([[
+
+dns: 1, 2
+lb: nothing; finish will make it 3
+register[3]: not known: no answer
+]], 1, true))
 	end)
 end)

@@ -1,0 +1,137 @@
+-- Registration: who is healthy, what a registrar is asked, and what is made of its answer, with
+-- registrars that are plain functions.
+local register = require "register"
+local task = require "core.task"
+
+local ETCD = { client_port = 2379, peer_port = 2380, scheme = "http", peer_scheme = "https" }
+
+local function member(id, name, more)
+	local m = {
+		id = id, name = name, learner = false, started = true, instance = name, peer_urls = { "https://127.0.0." .. id .. ":2380" },
+		client_urls = { "http://127.0.0." .. id .. ":2379" },
+	}
+	for key, value in pairs(more or {}) do m[key] = value end
+	return m
+end
+
+-- A cluster of these members; `verdicts` by name, "quorum" where it is left out.
+local function facts(members, verdicts)
+	local f = { me = { token = "prod" }, probes = {}, cluster = { id = "77", members = members }, inventory = { instances = {} } }
+	for i, m in ipairs(members) do
+		f.probes[m.name] = { member_id = m.id, verdict = verdicts and verdicts[m.name] or "quorum" }
+		f.inventory.instances[i] = {
+			id = m.name, zone = "z" .. m.id, state = "live",
+			addresses = { private_v4 = "10.0.0." .. m.id, hostname = m.name .. ".internal" },
+		}
+	end
+	return f
+end
+
+local function names(want)
+	local list = {}
+	for i, one in ipairs(want.members) do list[i] = one.name end
+	return table.concat(list, " ")
+end
+
+local function ask(registrars, o)
+	o = o or {}
+	local policy = { etcd = ETCD, register = registrars }
+	return register.all(policy, o.facts or facts { member("1", "a") }, { dry = o.dry, deadline = task.now() + (o.seconds or 5) })
+end
+
+local function registration(more)
+	local r = { what = "dns", values = { "1" }, wanted = { "1" }, changed = false }
+	for key, value in pairs(more or {}) do r[key] = value end
+	return function() return r end
+end
+
+describe("register.want", function()
+	local policy = { etcd = ETCD }
+
+	it("has the voters that said themselves that they work, by name", function()
+		local f = facts({ member("2", "b"), member("1", "a"), member("3", "c"), member("4", "d"), member("5", "l", { learner = true }) },
+			{ c = "no-quorum", d = "refused" })
+		local want = assert(register.want(policy, f))
+		assert.equal("a b", names(want))
+		assert.same({ "c", "d", nil }, { want.silent[1].name, want.silent[2].name, want.silent[3] })
+		assert.same({
+			id = "1", name = "a", instance = "a", address = "127.0.0.1", zone = "z1", state = "live",
+			addresses = { private_v4 = "10.0.0.1", hostname = "a.internal" },
+			client_urls = { "http://127.0.0.1:2379" }, peer_urls = { "https://127.0.0.1:2380" },
+		}, want.members[1])
+		assert.same({ "77", "prod", 2379, 2380, "http", "https", 5 }, { want.cluster_id, want.name, want.client_port,
+			want.peer_port, want.client_scheme, want.peer_scheme, #want.instances })
+	end)
+
+	it("takes a machine's address where its URLs have a host name", function()
+		local f = facts { member("1", "a", { client_urls = { "http://a.example.com:2379" }, peer_urls = { "https://a.example.com:2380" } }),
+			member("2", "b", { client_urls = { "http://[fd00::2]:2379" } }) }
+		local want = assert(register.want(policy, f))
+		assert.same({ "10.0.0.1", "fd00::2" }, { want.members[1].address, want.members[2].address })
+	end)
+
+	it("has a member whose machine the provider does not list", function()
+		local f = facts { member("1", "a") }
+		f.cluster.members[1].instance, f.inventory = nil, nil
+		local one = assert(register.want(policy, f)).members[1]
+		assert.same({ "127.0.0.1", {}, "unknown" }, { one.address, one.addresses, one.state })
+	end)
+
+	it("is nothing without quorum, or without a healthy voter", function()
+		local f = facts { member("1", "a", { learner = true }) }
+		assert.same({ "quorum", true }, { select(3, register.want(policy, f)), select(2, register.want(policy, f)):find "healthy" ~= nil })
+		f.cluster = nil
+		assert.equal("quorum", select(3, register.want(policy, f)))
+	end)
+end)
+
+describe("register.all", function()
+	it("hands out what the registrars found, in their order", function()
+		local list = ask { registration(), registration { what = "lb", changed = true, wanted = { "2" } } }
+		assert.same({
+			{ what = "dns", ok = true, changed = false, values = { "1" }, wanted = { "1" }, why = "" },
+			{ what = "lb", ok = true, changed = true, values = { "1" }, wanted = { "2" }, why = "" },
+		}, list)
+	end)
+
+	it("tells each that nothing may be changed, or that it may, and until when", function()
+		local seen = {}
+		local function look_at(want)
+			table.insert(seen, want)
+			want.members[1].name = "spoilt"
+			return registration()()
+		end
+		ask({ look_at, look_at }, { dry = true })
+		ask { look_at }
+		assert.same({ true, true, false }, { seen[1].dry, seen[2].dry, seen[3].dry })
+		assert.not_equal(seen[1].members[1], seen[2].members[1])
+		assert.is_true(seen[1].deadline > task.now())
+	end)
+
+	it("asks nobody without quorum", function()
+		local f = facts { member("1", "a") }
+		f.cluster = nil
+		local asked = false
+		local list = ask({ function() asked = true end }, { facts = f })
+		assert.is_false(asked)
+		assert.same({ false, "quorum" }, { list[1].ok, list[1].code })
+	end)
+
+	local wrong = {
+		{ "returns nothing", function() end, "it returned nothing" },
+		{ "fails", function() return nil, "the zone is gone", "missing" end, "the zone is gone", "missing" },
+		{ "raises", function() error "oh" end, "oh", "usage" },
+		{ "returns something else", function() return true end, "no registration", "usage" },
+		{ "returns half of it", function() return { what = "x", values = {} } end, "no registration", "usage" },
+		{ "hangs", function() task.sleep(600) end, "no answer within", "timeout" },
+	}
+	for _, case in ipairs(wrong) do
+		it("goes on when one " .. case[1], function()
+			local list = ask({ case[2], registration() }, { seconds = case[4] == "timeout" and 0.05 or 5 })
+			assert.same({ "register[1]", false, {}, {}, case[4] },
+				{ list[1].what, list[1].ok, list[1].values, list[1].wanted, list[1].code })
+			assert.truthy(list[1].why:find(case[3], 1, true), list[1].why)
+			assert.same({ "dns", true }, { list[2].what, list[2].ok })
+		end)
+	end
+end)
