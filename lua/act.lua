@@ -11,7 +11,8 @@ local user = require "user"
 
 local act = {}
 
-local CHANGE = { add = true, remove = true, promote = true, update = true }
+local CHANGE = { add = true, remove = true, promote = true, update = true, leave = true }
+local REMOVES = { remove = true, leave = true }
 local OWN_SLOT_PAUSE = 2 -- seconds: a slot that is added again within one second gets the same id
 
 -- Tell the policy's own listener; its failure is a warning.
@@ -30,10 +31,35 @@ function act.note(run, plan, ok, message, rule, member)
 	})
 end
 
+-- Where to ask for a change; who leaves is asked last, since its etcd ends with it.
+local function endpoints(f, plan)
+	local leaver = plan.action == "leave" and facts.answered({ id = plan.member }, f.probes, "quorum")
+	local first, last = {}, {}
+	for _, url in ipairs(f.cluster.endpoints) do
+		table.insert(leaver and leaver.client_url == url and last or first, url)
+	end
+	return table.move(last, 1, #last, #first + 1, first), leaver or nil
+end
+
+-- A leader that leaves hands its part on, to who knows most; where that fails, the others notice a
+-- second later that it is gone.
+local function hand_on(f, leaver, via)
+	local heir
+	for _, probe in pairs(f.probes) do
+		local other = probe.verdict == "quorum" and probe.cluster_id == f.cluster.id and probe.member_id
+			and probe.member_id ~= leaver.member_id
+		if other and (not heir or (probe.applied or 0) > (heir.applied or 0)) then heir = probe end
+	end
+	if not heir then return end
+	local ok, why = members.transfer(via, leaver.client_url, heir.member_id)
+	if ok then log.info(("member %s leads now"):format(etcd.hex(heir.member_id))) end
+	if not ok then log.warn("the leadership is not handed on before: " .. why) end
+end
+
 -- One change of the membership -> whether it was made
 local function change(run, f, plan, permit)
 	local cluster = f.cluster
-	if plan.action == "remove" then
+	if REMOVES[plan.action] then
 		if not facts.asked_remove(run.journal, cluster.id, plan.member) then
 			table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
 		end
@@ -43,9 +69,11 @@ local function change(run, f, plan, permit)
 			return nil
 		end
 	end
-	local done, member, code = members.change(permit, plan.action, {
-		endpoints = cluster.endpoints, api = cluster.api, tls = look.client_tls(run.policy.etcd.tls), login = run.login,
-	})
+	local via = { api = cluster.api, tls = look.client_tls(run.policy.etcd.tls), login = run.login }
+	local leaver
+	via.endpoints, leaver = endpoints(f, plan)
+	if leaver and leaver.leader == leaver.member_id then hand_on(f, leaver, via) end
+	local done, member, code = members.change(permit, plan.action, via)
 	act.note(run, plan, done, not done and member or nil, nil, done and member or nil)
 	if not done then
 		local text = ("%s did not go through (%s): %s; the list is read again"):format(plan.action, code, member)

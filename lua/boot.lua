@@ -11,6 +11,7 @@ local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
 local finish = require "finish"
+local leave = require "leave"
 local look = require "look"
 local marker = require "marker"
 local output = require "output"
@@ -212,6 +213,10 @@ local function status_of(plan, permit, rule)
 	return permit and DONE or DEADLINE
 end
 
+local function gave_up(policy, options, plan)
+	log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
+end
+
 -- What run is to become must be there before anything is changed for it -> nil | message
 local function absent_program(run)
 	local argv = run.policy.exec
@@ -264,7 +269,7 @@ function boot.run(policy, options)
 		pause(run)
 		plan, f, permit, rule = settle(run)
 	end
-	if not permit then log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason)) end
+	if not permit then gave_up(policy, options, plan) end
 	return status_of(plan, permit, rule)
 end
 
@@ -289,6 +294,29 @@ function boot.finish(policy, options)
 		register.finish(run, f)
 		return DONE
 	end
+	return status_of(plan, permit, rule)
+end
+
+-- What the person who asked has to know, and what the next `run` would do.
+local function farewell(f)
+	local path = f.data_dir.path
+	log.info(("this machine is out of the cluster%s; run would join again: keep etcd's service from starting, or take "
+		.. "the machine out of the provider's list"):format(path and f.data_dir.state == "member"
+		and (", and its etcd ends by itself; its data stays in %s, where the next run moves it aside"):format(path) or ""))
+end
+
+-- This machine's member leaves its cluster.  Its etcd may run, and ends by itself then.
+---@return integer exit status
+function boot.leave(policy, options)
+	local state <close>, why = states.open(policy.state_dir)
+	if not state then return failed(why) end
+	local run <close> = begin(policy, options, state, { thorough = true, propose = leave.decide })
+	local plan, f, permit, rule = settle(run)
+	if permit and plan.action == "standby" then
+		farewell(f)
+		return DONE
+	end
+	if not permit then gave_up(policy, options, plan) end
 	return status_of(plan, permit, rule)
 end
 

@@ -17,6 +17,7 @@ usage: etcd-bootstrap VERB [OPTIONS] POLICY [OPTIONS] [-- ARG...]
   plan      what run would do now and why, changing nothing
   status    the machines, the clusters and the registrations that are seen
   finish    after etcd's start: wait until it answers, promote it, register the healthy members
+  leave     take this machine's member out of its cluster, etcd running or not
   check     load the policy file, offline
   modules   which file each replaceable Lua module comes from (POLICY may be left out)
   lua FILE  run a Lua file with the same primitives
@@ -188,6 +189,7 @@ end
 
 local VERBS = {
 	run = told_by "run", plan = told_by "plan", status = told_by "status", finish = told_by "finish",
+	leave = told_by "leave",
 }
 
 function VERBS.check(options)

@@ -86,6 +86,11 @@ function members.can_learn(cluster)
 	return major > api.learners[1] or major == api.learners[1] and minor >= api.learners[2]
 end
 
+-- What is asked of etcd: a leave is a removal that the gate judges by other rules.
+local function asked_as(action)
+	return action == "leave" and "remove" or action
+end
+
 -- What a refusal of this action means -> "done" | "exists" | "passes" | nil
 function members.meaning(action, text)
 	for _, entry in ipairs(members.differs.answers) do
@@ -137,11 +142,21 @@ local function request_change(via, endpoint, url, method, body)
 	return send(via, url, method, body)
 end
 
--- Make the change that the permit holds.
+-- (waits) Have the member at this endpoint, which leads, hand that on -> true | nil, message, code
+function members.transfer(via, endpoint, member_id)
+	local url = endpoint .. via.api .. "/maintenance/transfer-leadership"
+	local response, why, code = request_change(via, endpoint, url, "POST", json.encode { targetID = member_id })
+	if not response then return nil, why, code end
+	if response.status == 200 then return true end
+	return nil, ("%s: status %d: %s"):format(url, response.status, said(response)), "http"
+end
+
+-- (waits) Make the change that the permit holds.
 -- via: {endpoints = client URLs, api = "/v3", tls = Tls, login = a run's}
 -- -> true, member id | nil, message, code; nothing is retried, but a refused connection moves on.
 function members.change(permit, action, via)
 	local allowed = permit:take(action)
+	action = asked_as(action)
 	local request = members.differs.apis[via.api].change[action]
 	local method, path, body
 	if request then method, path, body = request(allowed) end

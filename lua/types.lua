@@ -195,10 +195,10 @@
 ---@field turn integer
 
 ---@class Plan
----@field action "claim"|"new"|"add"|"remove"|"promote"|"update"|"aside"|"start"|"standby"|"wait"|"fail"
+---@field action "claim"|"new"|"add"|"remove"|"promote"|"update"|"aside"|"start"|"standby"|"wait"|"fail"|"leave"  leave: of the verb alone, no policy's
 ---@field reason string        one sentence for a person
----@field member Id?           of remove, promote, update
----@field own boolean?         remove: my own slot
+---@field member Id?           of remove, promote, update, leave
+---@field own boolean?         remove, leave: my own slot
 ---@field learner boolean?     add
 ---@field members Founder[]?   claim, new
 ---@field reserves boolean?    of `new` and `claim`, set by boot.lua alone: the marker is reserved first
@@ -207,7 +207,7 @@
 ---@class Allowed              what permit:take returns
 ---@field action string
 ---@field cluster_id Id?
----@field member_id Id?        remove, promote, update: whose; claim, new, start: mine where known
+---@field member_id Id?        remove, promote, update, leave: whose; claim, new, start: mine where known
 ---@field learner boolean
 ---@field peer_urls string[]   add, update: mine
 ---@field members Founder[]?   claim, new, reserve: the founding list

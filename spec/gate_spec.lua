@@ -152,6 +152,15 @@ local function hopeless()
 	return f
 end
 
+-- c with its data, its etcd running, about to leave abc.
+local function leaving()
+	local f = restarting()
+	f.me.running = { cluster_id = C0, member_id = id "c" }
+	f.data_dir.locked = true
+	f.probes["i-c"] = etcd("c", "quorum", members "abc")
+	return f
+end
+
 local function drop_from_lists(name)
 	return function(f)
 		for _, p in pairs(f.probes) do
@@ -182,6 +191,7 @@ local function both(first, second)
 end
 
 local function remove(name) return { action = "remove", member = id(name) } end
+local function leave(name) return { action = "leave", member = id(name) } end
 local function promote(name) return { action = "promote", member = id(name) } end
 local update_c <const> = { action = "update", member = id "c" }
 local claim <const>, new <const>, start <const>, aside <const> = { action = "claim" }, { action = "new" }, { action = "start" }, { action = "aside" }
@@ -248,6 +258,8 @@ local cases = {
 	{ "paused", "not a start on data", restarting, start, function(f) f.paused = true end },
 	{ "paused", "a pause that is overridden", joining, add_learner, function(f) f.paused = true end, override = true },
 
+	{ "paused", "and a member that would leave", leaving, leave "c", function(f) f.paused = true end, true },
+
 	{ "version", "an etcd older than the cluster", restarting, start, function(f) f.me.etcd_version = "3.3.27" end, true },
 	{ "version", "an etcd two minor versions ahead", restarting, start, function(f) f.me.etcd_version = "3.6.1" end, true },
 	{ "version", "one minor version ahead is fine", restarting, start, function(f) f.me.etcd_version = "3.5.9" end },
@@ -261,6 +273,7 @@ local cases = {
 	end, true },
 
 	{ "one-at-a-time", "a second change in a turn", joining, add_learner, function(f) f.changed = true end, true },
+	{ "one-at-a-time", "a member that would leave after a change", leaving, leave "c", function(f) f.changed = true end, true },
 	{ "one-at-a-time", "a start after a change", restarting, start, function(f) f.changed = true end },
 	{ "one-at-a-time", "a first change", joining, add_learner, function() end },
 
@@ -268,6 +281,9 @@ local cases = {
 	{ "rivals", "a second cluster without quorum", joining, add_learner, function(f) f.probes.x = etcd("x", "no-quorum", members "x", OTHER) end, true },
 	{ "rivals", "quorum without a cluster's id", founding, new, function(f)
 		f.probes.x, f.probes.y = etcd("x", "quorum", members "x"), probe("y", "quorum")
+	end, true },
+	{ "rivals", "a member that would leave one of two", leaving, leave "c", function(f)
+		f.probes.x = etcd("x", "quorum", members "x", OTHER)
 	end, true },
 	{ "rivals", "a lone founder is none", joining, add_learner, function(f) f.probes.x = etcd("x", "founding", members "x", OTHER) end },
 	{ "rivals", "a start on data does not care", restarting, start, function(f) f.probes.x = etcd("x", "quorum", members "x", OTHER) end },
@@ -426,6 +442,31 @@ local cases = {
 	{ "data-dir", "a founding beside a running etcd", founding, new, function(f) f.me.running = {} end, true },
 	{ "data-dir", "a hidden disk", founding, new, hidden, true, override = "roll-call" },
 	{ "data-dir", "a hidden disk, found by refusals", founding, new, both(both(refused, mark()), hidden) },
+	{ "data-dir", "a member that leaves, its etcd running", leaving, leave "c", function() end },
+	{ "data-dir", "a member that leaves, its etcd stopped, no list of machines", restarting, leave "c", function(f) f.inventory = nil end },
+	{ "data-dir", "a learner that leaves a single voter", leaving, leave "c", function(f)
+		f.probes["i-b"], f.probes["i-c"].verdict = nil, "learner"
+		for _, p in pairs(f.probes) do p.members = members("ac", { c = { learner = true } }) end
+	end },
+	{ "data-dir", "another member, to be left", leaving, leave "a", function() end, true },
+	{ "data-dir", "a member by its name and address alone", leaving, leave "c", function(f) f.data_dir.member_id = "5" end, true },
+	{ "data-dir", "a member of another cluster", leaving, leave "c", function(f) f.data_dir.cluster_id = OTHER end, true },
+	{ "data-dir", "an empty disk that would leave", lost, leave "c", function() end, true },
+	{ "data-dir", "data that cannot be read, which would leave", leaving, leave "c", function(f) f.data_dir.state = "damaged" end, true },
+	{ "data-dir", "to be left, another etcd on my ports", leaving, leave "c", function(f) f.me.running.member_id = "5" end, true },
+	{ "data-dir", "to be left, an etcd that does not say who it is yet", leaving, leave "c", function(f) f.me.running = {} end },
+	{ "data-dir", "to be left, not listed by a witness", leaving, leave "c", function(f) f.probes["i-b"].members = members "ab" end, true },
+	{ "data-dir", "the only voter, which would leave", leaving, leave "c", function(f)
+		f.probes = { ["i-c"] = etcd("c", "quorum", members "c") }
+	end, true, override = "quorum-after" },
+	{ "data-dir", "the only voter beside a learner, which would leave", leaving, leave "c", function(f)
+		f.probes = { ["i-c"] = etcd("c", "quorum", members("ac", { a = { learner = true } })),
+			["i-a"] = etcd("a", "learner", members("ac", { a = { learner = true } })) }
+	end, true, override = "quorum-after" },
+	{ "data-dir", "a hidden disk that leaves, its etcd answering", leaving, leave "c", hidden },
+	{ "data-dir", "a hidden disk that would leave, its etcd stopped", leaving, leave "c", both(hidden, function(f) f.me.running = nil end), true },
+	{ "data-dir", "a hidden disk that would leave, its etcd nameless", leaving, leave "c", both(hidden, function(f) f.me.running = {} end), true },
+
 	{ "data-dir", "damaged data", restarting, start, function(f) f.data_dir.state = "damaged" end, true },
 	{ "data-dir", "data of a removed member", restarting, start, drop_from_lists "c", true },
 	{ "data-dir", "data of a foreign cluster", restarting, start, function(f) f.data_dir.cluster_id = OTHER end, true },
@@ -579,6 +620,20 @@ local cases = {
 	{ "quorum-after", "a promotion of a voter", joining, promote "b", function() end, true },
 	{ "quorum-after", "a neighbour's word", replacing, remove "c", function(f) f.probes["i-b"].member_id = nil end, true },
 
+	{ "quorum-after", "a leave with another voter down", leaving, leave "c", function(f) f.probes["i-b"] = probe("b", "unknown") end, true },
+	{ "quorum-after", "a leave of two, the other up", leaving, leave "c", function(f)
+		f.probes["i-b"] = nil
+		for _, p in pairs(f.probes) do p.members = members "ac" end
+	end },
+	{ "quorum-after", "a leave of two, the other down", leaving, leave "c", function(f)
+		f.probes = { ["i-c"] = etcd("c", "quorum", members "ac") }
+	end, true },
+	{ "quorum-after", "a leave by a witness whose list is longer", leaving, leave "c", function(f)
+		f.probes["i-b"].members, f.probes["i-b"].applied = members "abcxy", 9
+	end, true },
+
+	{ "pending", "an unstarted member, before another leaves", leaving, leave "c", alter("a", { started = false }), true },
+	{ "pending", "the learner that leaves itself", leaving, leave "c", alter("c", { learner = true }) },
 	{ "pending", "an unstarted member", joining, add_voter, alter("c", { started = false }), true },
 	{ "pending", "a learner", joining, add_learner, with_learner "learner", true },
 	{ "pending", "nobody", joining, add_learner, function() end },
@@ -696,6 +751,7 @@ describe("permit", function()
 
 	it("holds whose change it is", function()
 		assert.same({ action = "remove", learner = false, cluster_id = C0, member_id = id "c" }, gate.check(replacing(), remove "c"):take "remove")
+		assert.same({ action = "leave", learner = false, cluster_id = C0, member_id = id "c" }, gate.check(leaving(), leave "c"):take "leave")
 		assert.same({ action = "add", learner = true, cluster_id = C0, peer_urls = { url "d" } }, gate.check(joining(), add_learner):take "add")
 		local f = restarting()
 		alter("c", { peer_urls = { url "x" } })(f)
@@ -734,6 +790,7 @@ describe("gate, given nonsense", function()
 		raises("no such action", function() end, { action = "destroy" })
 		raises("no such action", function() end, {})
 		raises("needs the decimal id", function() end, { action = "remove" })
+		raises("needs the decimal id", function() end, { action = "leave" })
 		raises("needs the decimal id", function() end, { action = "remove", member = "x" })
 	end)
 

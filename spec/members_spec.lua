@@ -101,6 +101,7 @@ describe("members.change", function()
 	it("takes an answer of etcd's for done, and no other page", function()
 		assert.same({ nil, "http" }, { (function(ok, _, code) return ok, code end)(change(1, "remove")) })
 		assert.same({ true, "255" }, { change(2, "remove") })
+		assert.same({ true, "255" }, { change(2, "leave") })
 		assert.same({ true, "255" }, { change(3, "remove", { api = "/v2" }) })
 	end)
 

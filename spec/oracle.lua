@@ -188,6 +188,17 @@ function act.remove(world, me, allowed)
 	end)
 end
 
+function act.leave(world, me, allowed)
+	return change(world, allowed, function(c, member, i)
+		if not member then return end
+		table.remove(c.members, i)
+		if alive(world.machines[member.owner]) and member.owner ~= me.id then
+			return ("%s left for member %x, which is %s's"):format(me.id, member.id, member.owner)
+		end
+		if not c.members[1] then return "the last member left, and took all that was written with it" end
+	end)
+end
+
 -- Plans ---------------------------------------------------------------------------------------
 
 function oracle.plans(facts)
@@ -198,7 +209,7 @@ function oracle.plans(facts)
 		for _, member in ipairs(probe.members or {}) do
 			if not seen[member.id] then
 				seen[member.id] = true
-				for _, action in ipairs { "remove", "promote", "update" } do
+				for _, action in ipairs { "remove", "promote", "update", "leave" } do
 					table.insert(plans, { action = action, member = member.id })
 				end
 			end
@@ -313,8 +324,11 @@ oracle.protects = {
 	{ "data-dir", "restarting", "aside" },
 	{ "data-dir", "restarting", "update" },
 	{ "data-dir", "misread", "aside" },
+	{ "data-dir", "departing", "leave" },
 	{ "not-proven-dead", "joining" },
 	{ "quorum-after", "growing" },
+	{ "quorum-after", "departing", "leave" },
+	{ "one-at-a-time", "departing", "leave" },
 }
 
 -- Rules that are, in this family, a second layer behind another: the pair must not both be off.
@@ -323,6 +337,7 @@ oracle.layers = {
 	{ "rivals", "roll-call", "rivals" },
 	{ "desired-size", "roll-call", "resizing" },
 	{ "pending", "quorum-after", "growing" },
+	{ "pending", "quorum-after", "departing", "leave" },
 }
 
 -- Rules whose worlds are not of this model: pure specs show them.
@@ -337,8 +352,9 @@ function oracle.without(rule, family, action)
 end
 
 -- The first loss of the family with both off that `rule` alone would have prevented.
-function oracle.without_both(rule, other, family)
+function oracle.without_both(rule, other, family, action)
 	local function rule_prevents(facts, plan)
+		if action and plan.action ~= action then return false end
 		gate.off(other)
 		local permit, _, name = gate.check(facts, plan)
 		gate.off(rule, other)

@@ -20,7 +20,7 @@ describe("oracle", function()
 		tell("  %d worlds, %d plans, %d admitted", tally.worlds, tally.plans, tally.admitted)
 		assert.is_nil(tally.loss)
 		assert.truthy(tally.worlds > 30000)
-		for _, action in ipairs { "claim", "new", "add", "remove", "promote", "update", "aside", "start" } do
+		for _, action in ipairs { "claim", "new", "add", "remove", "promote", "update", "aside", "start", "leave" } do
 			tell("    %s: %d", action, tally.by[action] or 0)
 			assert.truthy((tally.by[action] or 0) > 10, action)
 		end
@@ -36,9 +36,10 @@ describe("oracle", function()
 	end
 
 	for _, pair in ipairs(oracle.layers) do
-		local rule, other, family = table.unpack(pair)
-		it(("finds a loss without %s and %s that the first would prevent (%s)"):format(rule, other, family), function()
-			local loss = oracle.without_both(rule, other, family)
+		local rule, other, family, action = table.unpack(pair)
+		it(("finds a loss without %s and %s that the first would prevent (%s%s)"):format(rule, other, family,
+			action and ", " .. action or ""), function()
+			local loss = oracle.without_both(rule, other, family, action)
 			assert.is_string(loss, "nothing is lost without both")
 			tell("%s is a second layer behind %s; without both:\n%s", rule, other, loss)
 		end)

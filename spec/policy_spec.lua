@@ -201,6 +201,7 @@ describe("policy", function()
 			{ "return 'wait'", "a plan is a table" },
 			{ "return { action = 'wiat', reason = 'x' }", "action: \"wiat\"; did you mean wait%?" },
 			{ "return { action = 'wait' }", "the reason is missing" },
+			{ "return { action = 'leave', reason = 'x', member = '7' }", "action: \"leave\"" },
 			{ "return { action = 'remove', reason = 'x' }", "remove: which member%?" },
 			{ "return { action = 'remove', reason = 'x', member = 7 }", "an id is a decimal string" },
 			{ "while true do end", "stopped after" },

@@ -18,7 +18,7 @@ struct permit { /* what it allows is its user value */
 };
 
 static const char *const actions[] = { "claim", "new", "add", "remove", "promote", "update",
-	"aside", "start", "standby", "wait", "fail", NULL };
+	"aside", "start", "standby", "wait", "fail", "leave", NULL };
 
 static const struct rule {
 	const char *name;
@@ -37,10 +37,10 @@ static const struct rule {
 	{ "claim", CLAIM, true, rule_claim },
 	{ "marker", NEW, true, rule_marker },
 	{ "amnesia", START, false, rule_amnesia },
-	{ "data-dir", NEW | CLAIM | START | ASIDE | UPDATE, false, rule_data_dir },
+	{ "data-dir", NEW | CLAIM | START | ASIDE | UPDATE | LEAVE, false, rule_data_dir },
 	{ "not-proven-dead", REMOVE, true, rule_not_proven_dead },
-	{ "quorum-after", REMOVE | ADD | PROMOTE, true, rule_quorum_after },
-	{ "pending", ADD, true, rule_pending },
+	{ "quorum-after", REMOVE | ADD | PROMOTE | LEAVE, true, rule_quorum_after },
+	{ "pending", ADD | LEAVE, true, rule_pending },
 };
 
 #define RULES (sizeof rules / sizeof *rules)
@@ -110,7 +110,7 @@ static struct plan read_plan(lua_State *L, int index)
 	lua_getfield(L, index, "member");
 	if (lua_type(L, -1) == LUA_TSTRING
 		? !view_id(lua_tostring(L, -1), &p.member) || !p.member
-		: !lua_isnil(L, -1) || p.action & (REMOVE | PROMOTE | UPDATE))
+		: !lua_isnil(L, -1) || p.action & (REMOVE | PROMOTE | UPDATE | LEAVE))
 		luaL_error(L, "plan: %s needs the decimal id of a member", name);
 	lua_pop(L, 4);
 	return p;

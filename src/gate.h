@@ -205,7 +205,8 @@ enum action {
 	STANDBY = 1 << 8,
 	WAIT = 1 << 9,
 	FAIL = 1 << 10,
-	CHANGES = ADD | REMOVE | PROMOTE | UPDATE,
+	LEAVE = 1 << 11, /* remove, of this machine's own member and by a person's wish: no policy's */
+	CHANGES = ADD | REMOVE | PROMOTE | UPDATE | LEAVE,
 };
 
 struct plan {

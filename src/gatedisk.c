@@ -78,16 +78,23 @@ bool rule_amnesia(const struct view *v, const struct plan *p, struct why *why)
 	    m->id, cluster);
 }
 
-static bool start_with_data(const struct view *v, struct why *why)
+static bool runs_on_data(const struct view *v, struct why *why)
 {
-	size_t lists;
-
 	if (v->me.running && v->me.member &&
 	    (v->me.cluster != v->data.cluster || v->me.member != v->data.member))
 		return rule_no(why,
 		    "an etcd runs here as member %" PRIx64 " of cluster %" PRIx64 ", which is not "
 		    "what the data directory holds; stop it",
 		    v->me.member, v->me.cluster);
+	return true;
+}
+
+static bool start_with_data(const struct view *v, struct why *why)
+{
+	size_t lists;
+
+	if (!runs_on_data(v, why))
+		return false;
 	if (!v->u)
 		return true;
 	if (v->u == v->data.cluster) {
@@ -269,6 +276,33 @@ static bool address_mine(const struct view *v, const struct plan *p, struct why 
 	return true;
 }
 
+/* Who leaves is who this disk is; where that cannot be seen, who answers on this machine's ports. */
+static bool leaves_itself(const struct view *v, const struct plan *p, struct why *why)
+{
+	const struct member *m = seen_member(v->roster, p->member);
+	bool seen = v->data.state == DATA_MEMBER;
+	bool hidden = v->data.state == DATA_HIDDEN && v->me.running;
+	uint64_t cluster = seen ? v->data.cluster : v->me.cluster;
+	size_t lists;
+
+	if (!m || (!seen && !hidden) || cluster != v->u ||
+	    (seen ? v->data.member : v->me.member) != m->id)
+		return rule_no(why,
+		    "member %" PRIx64 " is not what this machine's data, or the etcd that runs "
+		    "here, says it is; remove another's member by hand",
+		    p->member);
+	if (seen && !runs_on_data(v, why))
+		return false;
+	if (seen_listings(v, m->id, &lists) < lists)
+		return rule_no(why, "not every member lists %" PRIx64 "; look again", m->id);
+	if (!m->learner && seen_voters(v->roster) == 1)
+		return rule_no(why,
+		    "member %" PRIx64 " is the only voter, and its data all that there is of "
+		    "cluster %" PRIx64 "; add another first, or stop etcd and keep the data",
+		    m->id, v->u);
+	return true;
+}
+
 bool rule_data_dir(const struct view *v, const struct plan *p, struct why *why)
 {
 	switch ((int)p->action) {
@@ -278,6 +312,8 @@ bool rule_data_dir(const struct view *v, const struct plan *p, struct why *why)
 		return disk_obsolete(v, why);
 	case UPDATE:
 		return address_mine(v, p, why);
+	case LEAVE:
+		return leaves_itself(v, p, why);
 	default:
 		return disk_founds(v, p, why);
 	}

@@ -91,7 +91,7 @@ bool rule_quorum_after(const struct view *v, const struct plan *p, struct why *w
 			return rule_no(why, "%s lists no learner %" PRIx64 "; look again",
 			    v->probes[i].key, p->member);
 		size_t after = seen_voters(list), up = seen_votes(v, list, p->member);
-		after -= p->action == REMOVE && m && !m->learner;
+		after -= p->action & (REMOVE | LEAVE) && m && !m->learner;
 		after += p->action == PROMOTE || (p->action == ADD && !p->learner);
 		up += p->action == PROMOTE && seen_as(v, m, LEARNER);
 		if (up < seen_majority(after))
@@ -107,14 +107,13 @@ bool rule_quorum_after(const struct view *v, const struct plan *p, struct why *w
 
 bool rule_pending(const struct view *v, const struct plan *p, struct why *why)
 {
-	(void)p;
 	for (size_t i = 0; i < v->nprobes; i++) {
 		const struct members *list = &v->probes[i].list;
 		if (v->probes[i].verdict != QUORUM || v->probes[i].cluster != v->u)
 			continue;
 		for (size_t j = 0; j < list->n; j++) {
 			const struct member *m = &list->at[j];
-			if (!m->started || m->learner)
+			if (m->id != p->member && (!m->started || m->learner))
 				return rule_no(why, "member %" PRIx64 " (%s) %s; it goes first",
 				    m->id, seen_name(m),
 				    m->learner ? "is a learner still"

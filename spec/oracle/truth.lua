@@ -249,7 +249,7 @@ function truth.see(world)
 	local asked = {}
 	local function ask(name)
 		local m = world.machines[name]
-		if asked[name] or name == world.me or not m then return end
+		if asked[name] or name == world.me and not world.asks_me or not m then return end
 		asked[name] = true
 		local probe = see_probe(world, m, list_id)
 		facts.probes[name] = probe

@@ -529,9 +529,52 @@ function families.misread(visit)
 	end
 end
 
+-- Leaving: A of n voters goes, or would; of the others `up` run.  With `extra`, a member that has not
+-- started or is a learner, which may be A itself; `lag`: another change of this turn has removed B.
+local function departed(visit, n, up, o)
+	local world = new_world("A", "departing")
+	local names = ("ABCDE"):sub(1, n)
+	local c = cluster(world, names, { used = true, w = true })
+	world.list, world.asks_me = { states = {}, desired = n }, o.mine ~= "stopped"
+	for i, name in ipairs(split(names)) do
+		local mine = i == 1
+		machine(world, name, { disk = data(c, name, { w = i <= majority(n) or nil }), reach = i ~= o.reach,
+			proc = mine and o.mine or i <= up + 1 and "running" or "stopped" })
+		world.list.states[name] = "live"
+	end
+	if o.extra then
+		table.insert(c.members, { id = c.id + 0x30, owner = "G", name = "G", started = o.extra ~= "voter", learner = o.extra == "learner" })
+		machine(world, "G", { disk = o.extra == "learner" and data(c, "G") or {}, proc = o.extra == "learner" and "running" or "stopped" })
+		world.list.states.G = "live"
+	elseif o.learner then
+		c.members[1].learner = true
+	end
+	if o.lag and n > 2 then
+		world.lagging, world.changed = { [c.id] = copy(c.members) }, true
+		table.remove(c.members, 2)
+	end
+	visit(world)
+end
+
+function families.departing(visit)
+	for n = 1, 5 do
+		for up = 0, n - 1 do
+			for _, mine in ipairs { "running", "stopped" } do
+				for reach = 1, n do
+					for _, extra in ipairs { false, "voter", "learner" } do
+						departed(visit, n, up, { mine = mine, reach = reach, extra = extra })
+					end
+					departed(visit, n, up, { mine = mine, reach = reach, learner = true })
+					departed(visit, n, up, { mine = mine, reach = reach, lag = true })
+				end
+			end
+		end
+	end
+end
+
 families.order = {
 	"founding", "flipping", "hasty", "replacing", "unlisted", "resizing", "marked", "rivals", "joining", "reused", "growing",
-	"removing", "restarting", "misread",
+	"removing", "restarting", "misread", "departing",
 }
 
 return families

@@ -214,6 +214,14 @@ function World:boot(name, o)
 	return m.run
 end
 
+--- Starts another verb beside the etcd that runs there, which stays the machine's own run.
+function World:beside(name, verb, o)
+	local etcd = self:machine(name).run
+	local run = self:boot(name, merged(o or {}, { verb = verb }))
+	self.machines[name].run = etcd
+	return run
+end
+
 --- Any other process on a machine.
 function World:process(name, argv)
 	local m = self:machine(name)
