@@ -171,7 +171,7 @@ local function hand_over(run, plan, f, permit)
 	if plan.action == "standby" then
 		made, why, code = config.standby(f, run.policy)
 	else
-		made, why, code = config.make(permit, f, run.policy, run.state)
+		made, why, code = config.make(permit, plan.action, f, run.policy, run.state)
 	end
 	if code == "missing" then return nil, why end
 	if not made then return failed(why) end
@@ -214,7 +214,8 @@ local function status_of(plan, permit, rule)
 end
 
 local function gave_up(policy, options, plan)
-	log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
+	local level = plan.exit == DONE and "warn" or "error"
+	log[level](("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
 end
 
 -- What run is to become must be there before anything is changed for it -> nil | message
@@ -281,8 +282,9 @@ local function confirm(policy, f)
 	if not ok then log.warn("the marker is not confirmed: " .. why) end
 end
 
--- After etcd's start: wait for it, promote it, confirm the marker, register.  Without the lock, since
--- `run` may still be on its way to that start.
+-- After etcd's start: wait for it, promote it, confirm the marker, register.  An etcd that merely waits
+-- for its majority at the deadline is no failure.  Without the lock, since `run` may still be on its way
+-- to that start.
 ---@return integer exit status
 function boot.finish(policy, options)
 	local state = states.open(policy.state_dir, { readonly = true })
@@ -294,6 +296,7 @@ function boot.finish(policy, options)
 		register.finish(run, f)
 		return DONE
 	end
+	if not permit then gave_up(policy, options, plan) end
 	return status_of(plan, permit, rule)
 end
 
@@ -335,7 +338,7 @@ function boot.plan(policy, options)
 	if not plan then return wrong_policy(message) end
 	local made
 	if permit and not plan.reserves and (plan.action == "new" or plan.action == "start") then
-		made = config.make(permit, f, policy, run.state)
+		made = config.make(permit, plan.action, f, policy, run.state)
 	end
 	io.stdout:write(options.json and report.plan_json(f, plan, rule, made) or report.plan_text(plan, message, rule, made))
 	return status_of(plan, permit, rule)

@@ -86,10 +86,7 @@ end
 function calling.refused_since(run, f)
 	local all = f.founding ~= nil and facts.settled(f.inventory)
 	for _, founder in ipairs(all and f.founding.list or {}) do
-		local probe
-		for _, candidate in pairs(f.probes) do
-			if candidate.peer_url == founder.peer_urls[1] then probe = candidate end
-		end
+		local probe = facts.probe_at(f, founder.peer_urls[1])
 		if founder.name ~= f.me.name and not (probe and probe.verdict == "refused") then all = false end
 	end
 	local same = f.founding and run.refused_list == f.founding.cluster_id

@@ -243,21 +243,16 @@ local function start(allowed, facts, policy, last)
 	return fill(made, policy, seen, me.token)
 end
 
--- A permit is for one of the two; asking it for the other raises and uses nothing up.
-local function allowed_by(permit)
-	local fine, allowed = pcall(permit.take, permit, "new")
-	return fine and allowed or permit:take "start"
-end
-
 -- What the gate allowed, as a configuration of etcd.
 ---@param permit Permit
+---@param action "new"|"start"  what it is for
 ---@param facts Facts
 ---@param policy Policy
 ---@param state State  remembers the configuration to use when nobody can be asked
 ---@return Config|nil, string?, Code?
-function config.make(permit, facts, policy, state)
-	local allowed = allowed_by(permit)
-	if allowed.action == "new" then return new(allowed, facts, policy) end
+function config.make(permit, action, facts, policy, state)
+	local allowed = permit:take(action)
+	if action == "new" then return new(allowed, facts, policy) end
 	return start(allowed, facts, policy, state and state:last())
 end
 

@@ -339,6 +339,13 @@ function facts.answered(member, probes, verdict)
 	end
 end
 
+-- What was asked at this peer URL.
+function facts.probe_at(f, peer_url)
+	for _, probe in pairs(f.probes) do
+		if probe.peer_url == peer_url then return probe end
+	end
+end
+
 -- Whether a founder (or member) of the founding `cluster_id` will never take part in it: its machine
 -- is dead, or its disk is empty and not promised to it.
 function facts.gave_up(f, founder, cluster_id)
@@ -348,6 +355,16 @@ function facts.gave_up(f, founder, cluster_id)
 		if answer and answer.name == founder.name then return answer.claim ~= cluster_id end
 	end
 	return false
+end
+
+-- How many of these founders (or members), this machine left out, the founding has lost, and whether
+-- so many that it can never finish.
+function facts.lost(f, founders, cluster_id)
+	local gone, n = 0, #founders
+	for _, founder in ipairs(founders) do
+		if not facts.is_mine(founder, f.me) and facts.gave_up(f, founder, cluster_id) then gone = gone + 1 end
+	end
+	return gone, gone > n - facts.majority(n)
 end
 
 -- Journal -------------------------------------------------------------------------------------

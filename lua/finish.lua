@@ -6,12 +6,6 @@ local plan = require "plan"
 
 local finish = {}
 
-local function mine(f)
-	for _, probe in pairs(f.probes) do
-		if probe.peer_url == f.me.peer_urls[1] then return probe end
-	end
-end
-
 -- Rows 3 and 4: the working cluster is not, or no longer, this etcd's.
 local function out_of_place(f, probe)
 	local cluster = f.cluster
@@ -27,22 +21,19 @@ local function out_of_place(f, probe)
 end
 
 -- Row 5, as far as it shows while etcd runs: the founding waits for machines that will not come.
-local function hopeless(f, probe)
+local function unfinished(f, probe)
 	if probe.verdict ~= "founding" or f.cluster then return end
-	local n, gone = #probe.members, 0
-	for _, member in ipairs(probe.members) do
-		if not facts.is_mine(member, f.me) and facts.gave_up(f, member, probe.cluster_id) then gone = gone + 1 end
-	end
-	if gone < n - facts.majority(n) + 1 then return end
+	local gone, hopeless = facts.lost(f, probe.members, probe.cluster_id)
+	if not hopeless then return end
 	return plan.of("fail", ("the founding of %s can never finish, %d of its %d machines are gone or empty: "
-		.. "stop this machine's etcd, then run again"):format(plan.hex(probe.cluster_id), gone, n))
+		.. "stop this machine's etcd, then run again"):format(plan.hex(probe.cluster_id), gone, #probe.members))
 end
 
 -- A learner is promoted; one that is not in sync yet is tried again.
 local function promote(f, probe)
 	local member = f.cluster and probe.member_id and facts.find(f.cluster.members, probe.member_id)
 	if not member then
-		return plan.wait( "this machine's etcd is a learner, and no voter of its cluster answers")
+		return plan.wait("this machine's etcd is a learner, and no voter of its cluster answers")
 	end
 	return plan.of("promote", ("member %s, this machine's, is a learner and answers"):format(plan.hex(member.id)),
 		{ member = member.id })
@@ -51,20 +42,22 @@ end
 ---@param f Facts
 ---@return Plan  `start` says that nothing is left to do
 function finish.decide(f)
-	local probe = mine(f)
+	local probe = facts.probe_at(f, f.me.peer_urls[1])
 	if not probe or not facts.is_etcd(probe) then
 		return plan.wait(("this machine's etcd does not answer yet: %s"):format(
 			not probe and (f.inventory_why or "its address is not known") or probe.verdict == "refused" and "connection refused"
 				or probe.why))
 	end
-	local wrong = out_of_place(f, probe) or hopeless(f, probe)
+	local wrong = out_of_place(f, probe) or unfinished(f, probe)
 	if wrong then return wrong end
 	if probe.verdict == "learner" then return promote(f, probe) end
 	if probe.verdict == "quorum" then
 		return plan.of("start", ("this machine's etcd is a voter of cluster %s, which has quorum"):format(
 			plan.hex(probe.cluster_id)))
 	end
-	return plan.wait(("cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)))
+	-- To fail for it would have the service manager stop an etcd that others wait for.
+	return plan.wait(("this machine's etcd runs, and cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)),
+		{ exit = 0 })
 end
 
 return finish

@@ -52,7 +52,7 @@ end
 
 local function elsewhere(f, cluster_id)
 	if f.cluster.id == cluster_id then return end
-	return plan.of("fail", ("this machine is a member of cluster %s, and cluster %s has quorum: nothing is left that way"):format(
+	return plan.of("fail", ("this machine is a member of cluster %s, and cluster %s has quorum: see diagnose"):format(
 		plan.hex(cluster_id), plan.hex(f.cluster.id)))
 end
 

@@ -114,14 +114,8 @@ local function others(list, me)
 	return rest
 end
 
-local function probe_at(f, founder)
-	for _, probe in pairs(f.probes) do
-		if probe.peer_url == founder.peer_urls[1] then return probe end
-	end
-end
-
 local function silence(f, founder)
-	local probe = probe_at(f, founder)
+	local probe = facts.probe_at(f, founder.peer_urls[1])
 	if not probe then return "was not asked yet" end
 	if probe.verdict == "refused" then return "refuses connections: neither etcd nor etcd-bootstrap runs there" end
 	if probe.verdict == "waiting" then return "is there and has not answered for this list yet" end

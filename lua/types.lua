@@ -202,7 +202,7 @@
 ---@field learner boolean?     add
 ---@field members Founder[]?   claim, new
 ---@field reserves boolean?    of `new` and `claim`, set by boot.lua alone: the marker is reserved first
----@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3
+---@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3, and 0 where what is waited for needs nobody
 ---@field waiting_for {instance: string, why: string}[]?  wait
 ---@class Allowed              what permit:take returns
 ---@field action string

@@ -141,7 +141,7 @@ end)
 describe("config.make", function()
 	it("founds with exactly the list and the token of the permit, in the order of the contract", function()
 		local p = policy()
-		local made = assert(config.make(permit(FOUNDING), facts_of(p, machines()), p))
+		local made = assert(config.make(permit(FOUNDING), "new", facts_of(p, machines()), p))
 		assert.equal("ETCD_NAME ETCD_DATA_DIR ETCD_INITIAL_CLUSTER_STATE ETCD_INITIAL_CLUSTER ETCD_INITIAL_CLUSTER_TOKEN "
 			.. "ETCD_INITIAL_ADVERTISE_PEER_URLS ETCD_LISTEN_PEER_URLS ETCD_LISTEN_CLIENT_URLS ETCD_ADVERTISE_CLIENT_URLS", keys(made))
 		assert.same({
@@ -162,7 +162,7 @@ describe("config.make", function()
 			tls = { cert = "c", key = "k", ca = "a", client_auth = true, auto = false, peer_cert = "pc", peer_key = "pk",
 				peer_ca = "pa", peer_client_auth = true, peer_auto = true, probe_cert = "x", probe_key = "y" },
 		}
-		local made = assert(config.make(permit(FOUNDING), facts_of(p, machines()), p))
+		local made = assert(config.make(permit(FOUNDING), "new", facts_of(p, machines()), p))
 		assert.equal("ETCD_NAME ETCD_INITIAL_CLUSTER_STATE", keys(made):match "^%S+ %S+")
 		assert.equal("ETCD_ADVERTISE_CLIENT_URLS ETCD_CERT_FILE ETCD_KEY_FILE ETCD_TRUSTED_CA_FILE ETCD_CLIENT_CERT_AUTH "
 			.. "ETCD_PEER_CERT_FILE ETCD_PEER_KEY_FILE ETCD_PEER_TRUSTED_CA_FILE ETCD_PEER_CLIENT_CERT_AUTH ETCD_PEER_AUTO_TLS "
@@ -186,7 +186,7 @@ describe("config.make", function()
 		it(("listens at %s of %s"):format(check.shown(case[1]), case[2]), function()
 			local p = policy { listen = case[1], address = function() return case[2] end }
 			local inv = assert(inventory { self = "i-a", instances = { { id = "i-a" } } })
-			local made = assert(config.make(permit(FOUNDING), facts_of(p, inv), p))
+			local made = assert(config.make(permit(FOUNDING), "new", facts_of(p, inv), p))
 			assert.same({ case[3], case[4] }, { made.env.ETCD_LISTEN_PEER_URLS, made.env.ETCD_LISTEN_CLIENT_URLS })
 			assert.equal(case[3], config.peer_listen(p, facts_of(p, inv)))
 		end)
@@ -196,7 +196,7 @@ describe("config.make", function()
 		local p = policy { address = "hostname" }
 		local inv = assert(inventory { self = "i-a", instances = {
 			{ id = "i-a", addresses = { hostname = "a.example", private_v4 = "10.0.0.1" } } } })
-		local made = assert(config.make(permit(FOUNDING), facts_of(p, inv), p))
+		local made = assert(config.make(permit(FOUNDING), "new", facts_of(p, inv), p))
 		assert.same({ "http://10.0.0.1:2380", "http://a.example:2380" },
 			{ made.env.ETCD_LISTEN_PEER_URLS, made.env.ETCD_INITIAL_ADVERTISE_PEER_URLS })
 		assert.equal("http://10.0.0.1:2380", config.peer_listen(p, facts_of(p, inv)))
@@ -207,7 +207,7 @@ describe("config.make", function()
 		local f = facts_of(p, machines())
 		f.clusters = { { id = "7", members = members } }
 		for key, value in pairs(t or {}) do f[key] = value end
-		return config.make(permit { action = "start", cluster_id = "7", member_id = "18446744073709551615" }, f, p)
+		return config.make(permit { action = "start", cluster_id = "7", member_id = "18446744073709551615" }, "start", f, p)
 	end
 
 	it("joins with every member listed, unstarted ones too, each under a name of its own", function()
@@ -244,12 +244,12 @@ describe("config.make", function()
 		before_each(function()
 			p = policy()
 			f = facts_of(p, machines())
-			last = assert(config.make(permit(FOUNDING), f, p))
+			last = assert(config.make(permit(FOUNDING), "new", f, p))
 			f.data_dir = MINE
 		end)
 
 		local function again()
-			return config.make(permit(ALLOWED), f, p, { last = function() return last end })
+			return config.make(permit(ALLOWED), "start", f, p, { last = function() return last end })
 		end
 
 		it("keeps the last configuration", function()
@@ -288,7 +288,7 @@ describe("config.make", function()
 	it("says what is missing when this machine is not known", function()
 		local p = policy()
 		local f = { me = config.me(p), clusters = {}, data_dir = MINE }
-		local made, why, code = config.make(permit { action = "start", cluster_id = "7" }, f, p)
+		local made, why, code = config.make(permit { action = "start", cluster_id = "7" }, "start", f, p)
 		assert.is_nil(made)
 		assert.equal("missing", code)
 		assert.truthy(why:find("the name of this machine is not known", 1, true), why)

@@ -161,12 +161,7 @@ static int crypto_random(lua_State *L)
 
 /* Certificates. */
 
-static int no_password(char *to, int n, int writing, void *user)
-{
-	(void)n, (void)writing, (void)user;
-	*to = '\0';
-	return 0;
-}
+static char no_password[] = ""; /* else OpenSSL asks for one on the terminal */
 
 static BIO *memory(lua_State *L, int i)
 {
@@ -180,7 +175,7 @@ static BIO *memory(lua_State *L, int i)
 static X509 *read_certificate(lua_State *L, int i)
 {
 	BIO *in = memory(L, i);
-	X509 *x = in ? PEM_read_bio_X509(in, NULL, no_password, NULL) : NULL;
+	X509 *x = in ? PEM_read_bio_X509(in, NULL, NULL, no_password) : NULL;
 
 	BIO_free(in);
 	return x;
@@ -275,7 +270,7 @@ static int crypto_matches(lua_State *L)
 	if (!x)
 		return bad_pem(L, "certificate");
 	BIO *in = memory(L, 2);
-	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_password, NULL) : NULL;
+	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, NULL, no_password) : NULL;
 	bool same = key && X509_check_private_key(x, key) == 1;
 
 	BIO_free(in);

@@ -205,7 +205,7 @@ enum action {
 	STANDBY = 1 << 8,
 	WAIT = 1 << 9,
 	FAIL = 1 << 10,
-	LEAVE = 1 << 11, /* remove, of this machine's own member and by a person's wish: no policy's */
+	LEAVE = 1 << 11, /* this machine's own member goes, by a person's wish and no policy's */
 	CHANGES = ADD | REMOVE | PROMOTE | UPDATE | LEAVE,
 };
 

@@ -276,7 +276,7 @@ static bool address_mine(const struct view *v, const struct plan *p, struct why 
 	return true;
 }
 
-/* Who leaves is who this disk is; where that cannot be seen, who answers on this machine's ports. */
+/* Who leaves is who this disk is; where that cannot be seen, who answers on my own ports. */
 static bool leaves_itself(const struct view *v, const struct plan *p, struct why *why)
 {
 	const struct member *m = seen_member(v->roster, p->member);

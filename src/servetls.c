@@ -12,12 +12,7 @@
 
 #define DAY 86400L
 
-static int no_password(char *to, int n, int writing, void *user)
-{
-	(void)n, (void)writing, (void)user;
-	*to = '\0';
-	return 0;
-}
+static char no_password[] = ""; /* else OpenSSL asks for one on the terminal */
 
 /* The reason of OpenSSL's first error. */
 static const char *reason(void)
@@ -98,7 +93,7 @@ int serve_tls(lua_State *L, int o, SSL_CTX **ctx)
 	if (!(*ctx = SSL_CTX_new(TLS_server_method())))
 		return fail(L, "tls", "cannot start TLS: %s", reason());
 	SSL_CTX_set_min_proto_version(*ctx, TLS1_2_VERSION);
-	SSL_CTX_set_default_passwd_cb(*ctx, no_password);
+	SSL_CTX_set_default_passwd_cb_userdata(*ctx, no_password);
 	/* A session is not resumed: without an id context that fails as soon as clients show a
 	 * certificate, and nothing is asked often enough to gain by it. */
 	SSL_CTX_set_session_cache_mode(*ctx, SSL_SESS_CACHE_OFF);

@@ -75,20 +75,13 @@ function rows.row_4_other_cluster(f)
 		.. "or move this data away by hand"):format(data.path, plan.hex(data.cluster_id), plan.hex(cluster.id)))
 end
 
-local function is_me(f, founder)
-	return facts.is_mine({ name = founder.name, peer_urls = founder.peer_urls }, f.me)
-end
-
 function rows.row_5_hopeless(f)
 	local data = f.data_dir
 	if data.state ~= "member" or not data.unused or f.cluster or facts.two_with_quorum(f) then return end
-	local n, gone = #data.founders, 0
-	for _, founder in ipairs(data.founders) do
-		if not is_me(f, founder) and facts.gave_up(f, founder, data.cluster_id) then gone = gone + 1 end
-	end
-	if gone < n - facts.majority(n) + 1 then return end
+	local gone, hopeless = facts.lost(f, data.founders, data.cluster_id)
+	if not hopeless then return end
 	return plan.of("aside", ("the founding of %s can never finish: %d of its %d machines are gone or empty"):format(
-		plan.hex(data.cluster_id), gone, n))
+		plan.hex(data.cluster_id), gone, #data.founders))
 end
 
 function rows.row_6_data(f)
