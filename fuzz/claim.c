@@ -4,7 +4,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static bool ready;
-	lua_State *L = datadir_state("parse_claim");
+	lua_State *L = datadir_state("datadir", "parse_claim");
 
 	if (!ready) {
 		ready = true;

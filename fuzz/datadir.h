@@ -1,5 +1,5 @@
-/* datadir.h - lua/datadir.lua for the harnesses that fuzz it.  libFuzzer sees no branch of Lua, so
- * a line hook tells it: each step from one line to another is a counter of its own.
+/* datadir.h - lua/datadir.lua and lua/wal.lua for the harnesses that fuzz them.  libFuzzer sees no
+ * branch of Lua, so a line hook tells it: each step from line to line is a counter of its own.
  *
  * With FUZZ_LINES=FILE the lines run and the lines there are stand in FILE at the end, counted over
  * the function under test and the local functions that it uses.
@@ -23,9 +23,11 @@ static struct {
 	int last;
 } lines;
 
+static char ours[32]; /* the chunk under test */
+
 static bool is_ours(const lua_Debug *ar)
 {
-	return ar->source && strcmp(ar->source, "@lua/datadir.lua") == 0;
+	return ar->source && strcmp(ar->source, ours) == 0;
 }
 
 /* Note the lines of the function described by ar, whose table of lines is on top, and pop it.  The
@@ -103,7 +105,7 @@ static int now(lua_State *L)
 	return 1;
 }
 
-/* Push nothing; the modules that datadir.lua requires stand ready. */
+/* Push nothing; the primitives that they require stand ready. */
 static void preload(lua_State *L)
 {
 	static const luaL_Reg task[] = { { "now", now }, { NULL, NULL } };
@@ -123,8 +125,8 @@ static void preload(lua_State *L)
 	lua_pop(L, 1);
 }
 
-/* The state with datadir[name] on its stack. */
-static lua_State *datadir_state(const char *name)
+/* The state with the function of that name, of that module, on its stack. */
+static lua_State *datadir_state(const char *module, const char *name)
 {
 	static bool ready;
 	lua_State *L = fuzz_state();
@@ -132,10 +134,12 @@ static lua_State *datadir_state(const char *name)
 	if (!ready) {
 		ready = true;
 		preload(L);
-		MUST(luaL_dostring(L, "package.path = 'lua/?.lua' return (require 'datadir')") ==
-		     LUA_OK);
-		lua_setglobal(L, "datadir");
-		lua_getglobal(L, "datadir");
+		snprintf(ours, sizeof ours, "@lua/%s.lua", module);
+		MUST(luaL_dostring(L, "package.path = 'lua/?.lua' return require") == LUA_OK);
+		lua_pushstring(L, module);
+		MUST(lua_pcall(L, 1, 1, 0) == LUA_OK);
+		lua_setglobal(L, "module");
+		lua_getglobal(L, "module");
 		lua_getfield(L, -1, name);
 		note_closure(L);
 		lua_settop(L, 0);
@@ -144,7 +148,7 @@ static lua_State *datadir_state(const char *name)
 	}
 	lua_sethook(L, hook, LUA_MASKLINE | LUA_MASKCALL, 0);
 	lines.last = 0;
-	lua_getglobal(L, "datadir");
+	lua_getglobal(L, "module");
 	lua_getfield(L, -1, name);
 	lua_remove(L, -2);
 	return L;

@@ -166,7 +166,7 @@ static void check_log(lua_State *L, struct text log)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	lua_State *L = datadir_state("segment");
+	lua_State *L = datadir_state("wal", "segment");
 
 	if (n == 0)
 		return 0;

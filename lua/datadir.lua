@@ -1,5 +1,5 @@
--- datadir.lua - what this machine's disk holds: the ids in etcd's write-ahead log, read while etcd
--- is off; the claim beside it; and moving data aside, which is the worst that ever happens to data.
+-- datadir.lua - what this machine's disk holds: the ids in etcd's write-ahead log (see wal.lua), the
+-- claim beside it; and moving data aside, which is the worst that ever happens to data.
 --
 -- Layout (etcd 2.0 to 3.7): DIR/member/wal/*.wal, DIR/member/snap/db.  The claim is ours:
 -- DIR/member/claim.json, on the same disk as the log on purpose, so that both are lost together.
@@ -8,6 +8,7 @@ local clock = require "core.task".now
 local etcd = require "core.etcd"
 local fs = require "core.fs"
 local json = require "core.json"
+local wal = require "wal"
 
 local datadir = {}
 
@@ -28,137 +29,6 @@ end
 -- The place of a policy's data.
 function datadir.of(policy)
 	return datadir.at(policy.etcd.data_dir, policy.etcd.extra.ETCD_WAL_DIR)
-end
-
--- The write-ahead log -------------------------------------------------------------------------
-
--- Record types of etcd's wal package.
-local METADATA, ENTRY, SNAPSHOT = 1, 2, 5
--- Entry types of raftpb.
-local CONF_CHANGE = 1
-
--- Varint at position i -> value, next position; nothing when it is cut short.
-local function varint(s, i)
-	local value, shift = 0, 0
-	while shift < 70 do
-		local byte = s:byte(i)
-		if not byte then return end
-		value = value | (byte & 0x7f) << shift
-		i, shift = i + 1, shift + 7
-		if byte < 0x80 then return value, i end
-	end
-end
-
--- The fields of a protobuf message, number -> last value; nil when it is none.
-local function message(s)
-	local fields, i = {}, 1
-	while i <= #s do
-		local key, size
-		key, i = varint(s, i)
-		if not key then return end
-		local wire = key & 7
-		if wire == 0 then
-			fields[key >> 3], i = varint(s, i)
-			if not i then return end
-		elseif wire == 2 then
-			size, i = varint(s, i)
-			if not size or size < 0 or size > #s - i + 1 then return end
-			fields[key >> 3] = s:sub(i, i + size - 1)
-			i = i + size
-		else
-			return
-		end
-	end
-	return fields
-end
-
--- Records of one segment: an iterator of {type, data}.  It ends at the zeros that etcd puts
--- there beforehand, at the end of the file, or at a record that was being written.
-local function records(file, size)
-	return function()
-		local head = file:read(8)
-		if not head or #head < 8 then return end
-		local field = string.unpack("<i8", head)
-		local length = field & 0xffffffffffffff
-		local padding = field < 0 and (field >> 56) & 7 or 0
-		if length == 0 or length + padding > size then return end
-		local body = file:read(length + padding)
-		if not body or #body < length + padding then return end
-		local fields = message(body:sub(1, length))
-		-- Whole, yet no record: whatever it was, etcd's bootstrap did not write it.
-		if not fields then return ENTRY, "" end
-		return fields[1] or 0, type(fields[3]) == "string" and fields[3] or ""
-	end
-end
-
-local function unsigned(value)
-	return etcd.decimal(("%x"):format(value))
-end
-
--- A bootstrap entry adds one founder of the list -> Founder | nil
-local function founder(entry)
-	if entry[1] ~= CONF_CHANGE or entry[2] ~= 1 or type(entry[4]) ~= "string" then return end
-	local change = message(entry[4])
-	if not change or (change[2] or 0) ~= 0 or type(change[4]) ~= "string" then return end
-	local who = json.decode(change[4])
-	if type(who) ~= "table" or type(who.name) ~= "string" or type(who.peerURLs) ~= "table" then
-		return
-	end
-	local urls = {}
-	for i, url in ipairs(who.peerURLs) do
-		if type(url) ~= "string" then return end
-		urls[i] = url
-	end
-	if not urls[1] then return end
-	return { id = unsigned(change[3] or 0), name = who.name, peer_urls = urls }
-end
-
--- Read one segment: {cluster_id, member_id, unused, founders} | nil, message.
--- `unused`: nothing stands in it but the entries that etcd makes of its founding list.
-function datadir.segment(file, size)
-	local log = { unused = true, founders = {} }
-	for kind, data in records(file, size) do
-		local fields = message(data)
-		if kind == METADATA and fields then
-			if math.type(fields[1]) ~= "integer" or math.type(fields[2]) ~= "integer" then
-				return nil, "its metadata names no member or no cluster"
-			end
-			log.member_id, log.cluster_id = unsigned(fields[1]), unsigned(fields[2])
-		elseif kind == ENTRY then
-			local who = fields and founder(fields)
-			if not who then
-				log.unused = false
-				break
-			end
-			table.insert(log.founders, who)
-		elseif kind == SNAPSHOT and not (fields and (fields[1] or 0) == 0) then
-			log.unused = false
-			break
-		end
-	end
-	if not (log.member_id and log.cluster_id) then return nil, "it holds no metadata" end
-	log.unused = log.unused and #log.founders > 0
-	return log
-end
-
-local function read_segment(path)
-	local stat, why = fs.stat(path)
-	if not stat then return nil, why end
-	local file <close>, problem = io.open(path, "rb")
-	if not file then return nil, problem end
-	local log, reason = datadir.segment(file, stat.size)
-	if not log then return nil, path .. ": " .. reason end
-	return log
-end
-
--- The ids stand in every segment; whether the log was used, the first one tells.
-local function read_log(wal, names)
-	local newest, why = read_segment(wal .. "/" .. names[#names])
-	if not newest then return nil, why end
-	if #names > 1 then newest.unused = false end
-	if #names > 1 then newest.founders = {} end
-	table.sort(newest.founders, function(a, b) return a.name < b.name end)
-	return newest
 end
 
 -- The claim -----------------------------------------------------------------------------------
@@ -267,7 +137,7 @@ local function has_database(place)
 end
 
 local function look_at_log(place, dir, names)
-	local log, why = read_log(place.wal, names)
+	local log, why = wal.read(place.wal, names)
 	if not log then return "damaged", why end
 	dir.cluster_id, dir.member_id = log.cluster_id, log.member_id
 	dir.unused, dir.founders = log.unused and not dir.locked, log.founders
@@ -293,6 +163,13 @@ local function look(place, dir)
 	if why then return "damaged", why end
 	if database and not dir.claim then return "damaged", place.database .. " is there without a write-ahead log" end
 	return "empty", ""
+end
+
+-- How far the log goes -> {term, index, committed} | nil, message where there is none to be read
+function datadir.extent(place)
+	local names, why = segments(place)
+	if not names or not names[1] then return nil, why or "there is no log" end
+	return wal.extent(place.wal, names)
 end
 
 -- What the disk holds -> DataDir; what cannot be read is in it as unknown, with its reason.

@@ -108,6 +108,20 @@ describe("datadir", function()
 		assert.is_false(datadir.read(place).unused)
 	end)
 
+	it("tells how far a log goes, by its newest segment that has an entry", function()
+		assert.same({ nil, "there is no log" }, { datadir.extent(place) })
+		local state = frame(3, int(1, 2) .. int(2, 1) .. int(3, 3))
+		wal(META .. FOUNDERS .. NORMAL .. state .. NORMAL:sub(1, 12))
+		assert.same({ term = 2, index = 3, committed = 3 }, datadir.extent(place))
+		wal(META .. frame(3, int(1, 5) .. int(2, 1) .. int(3, 4)), "0000000000000001-0000000000000004.wal")
+		assert.same({ term = 2, index = 3, committed = 4 }, datadir.extent(place))
+	end)
+
+	it("says so of a log that holds no entry", function()
+		wal(META)
+		assert.same({ nil, "it holds no entry" }, { datadir.extent(place) })
+	end)
+
 	for name, content in pairs { ["of no length"] = "", ["of zeros"] = ("\0"):rep(512), ["of noise"] = ("\x7f"):rep(512),
 		["without metadata"] = frame(4, ""), ["with metadata cut"] = META:sub(1, 20) } do
 		it("calls a log " .. name .. " damaged", function()
