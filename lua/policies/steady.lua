@@ -7,10 +7,12 @@ local members = require "rows.members"
 
 local ROWS = {
 	{ 0, data.row_0_running }, { 1, data.row_1_damaged }, { 2, data.row_2_listed }, { 3, data.row_3_removed },
-	{ 4, data.row_4_other_cluster }, { 5, data.row_5_hopeless }, { 6, data.row_6_data }, { 6, data.row_unknown_data },
+	{ 4, data.row_4_other_cluster }, { 5, data.row_5_hopeless }, { 6, data.row_6_data },
+	{ 6, data.row_unknown_data },
 	{ 7, empty.row_7_rivals }, { 8, empty.row_8_leaving }, { 9, empty.row_9_resume }, { 10, empty.row_10_added },
 	{ 11, empty.row_11_missing_vote }, { 11, empty.row_11_hidden },
-	{ 12, members.row_12_own_slot }, { 13, members.row_13_promote }, { 14, members.row_14_evict }, { 15, members.row_15_add },
+	{ 12, members.row_12_own_slot }, { 13, members.row_13_promote }, { 14, members.row_14_evict },
+	{ 15, members.row_15_add },
 	{ 16, empty.row_16_learner_only }, { 17, empty.row_17_no_quorum }, { 18, empty.row_18_failures },
 	{ 19, empty.row_19_marker }, { 20, founding.row_20_found },
 }
