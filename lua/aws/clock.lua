@@ -58,15 +58,17 @@ function clock.date(text)
 	return month and seconds(year, month, day, hour, minute, second)
 end
 
--- Take the time from a response that complains about ours -> whether the clock was off by enough to
--- matter.  sent, received: task.time() around the exchange.  A cache's answer tells an old time.
+-- Take the time from a response that complains about ours -> whether that which was used was off by
+-- enough to matter.  o: {sent, received = task.time() around the exchange, offset = the one used}.
+-- A cache's answer tells an old time.
 ---@param response {headers: table<string, string>}
+---@param o {sent: number, received: number, offset: number}
 ---@return boolean
-function clock.correct(response, sent, received)
+function clock.correct(response, o)
 	local date = response.headers.date
 	local at = date and not response.headers.age and clock.date(date)
-	local offset = at and at - (sent + received) / 2
-	if not offset or math.abs(offset - clock.offset) <= NEGLIGIBLE then return false end
+	local offset = at and at - (o.sent + o.received) / 2
+	if not offset or math.abs(offset - o.offset) <= NEGLIGIBLE then return false end
 	clock.offset = offset
 	return true
 end

@@ -30,23 +30,31 @@ describe("aws.clock", function()
 		return { headers = headers }
 	end
 
+	local function at(seconds) return { sent = now, received = now + seconds, offset = clock.offset } end
+
 	it("takes the server's time when its own is far off, seen from the middle of the exchange", function()
-		assert.is_true(clock.correct(response(3605), now, now + 10))
+		assert.is_true(clock.correct(response(3605), at(10)))
 		assert.is_true(math.abs(clock.offset - 3600) <= 1, clock.offset)
 		assert.is_true(math.abs(clock.now() - task.time() - 3600) <= 1)
 	end)
 
 	it("leaves a clock alone that is near enough, and one that is near enough once corrected", function()
-		assert.is_false(clock.correct(response(200), now, now))
+		assert.is_false(clock.correct(response(200), at(0)))
 		assert.equal(0, clock.offset)
-		assert.is_true(clock.correct(response(-7200), now, now))
-		assert.is_false(clock.correct(response(-7100), now, now))
+		assert.is_true(clock.correct(response(-7200), at(0)))
+		assert.is_false(clock.correct(response(-7100), at(0)))
+	end)
+
+	it("is off for who used the time of before the correction, too", function()
+		local before = at(0)
+		assert.is_true(clock.correct(response(3600), at(0)))
+		assert.is_true(clock.correct(response(3600), before))
 	end)
 
 	it("does not believe a cache, or what is no date", function()
-		assert.is_false(clock.correct(response(3600, { age = "5" }), now, now))
-		assert.is_false(clock.correct({ headers = {} }, now, now))
-		assert.is_false(clock.correct({ headers = { date = "yesterday" } }, now, now))
+		assert.is_false(clock.correct(response(3600, { age = "5" }), at(0)))
+		assert.is_false(clock.correct({ headers = {} }, at(0)))
+		assert.is_false(clock.correct({ headers = { date = "yesterday" } }, at(0)))
 		assert.equal(0, clock.offset)
 	end)
 end)

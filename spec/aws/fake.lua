@@ -12,14 +12,14 @@ local here = debug.getinfo(1, "S").source:match "^@(.*/)" or "./"
 -- Starts one on 127.ADDRESS -> fake with url; directory: of the test's own.
 function fake.start(directory, address, port)
 	local script, fifo, log = directory .. "/script.json", directory .. "/hold", directory .. "/log"
-	assert(fs.write(script, "[]"))
 	assert(fs.write(log, ""))
 	assert(os.execute("mkfifo " .. fifo))
 	-- It lives as long as somebody holds the other end of its standard input.
 	local command = ("exec python3 %sfake.py %s %d %s < %s > %s"):format(here, address, port, script, fifo, log)
 	local pipe = assert(io.popen(command, "r"))
 	local self = setmetatable({ url = ("http://%s:%d"):format(address, port), script = script, log = log, pipe = pipe,
-		hold = assert(io.open(fifo, "w")), before = 0 }, Fake)
+		hold = assert(io.open(fifo, "w")), before = 0, turn = 0 }, Fake)
+	self:say()
 	local last = task.now() + 10
 	while #self:lines() == 0 do
 		assert(task.now() < last, "the fake did not start")
@@ -38,7 +38,8 @@ end
 function Fake:say(...)
 	local rules = json.list { ... }
 	for _, rule in ipairs(rules) do json.list(rule.answers) end
-	assert(fs.write(self.script, json.encode(rules)))
+	self.turn = self.turn + 1
+	assert(fs.write(self.script, json.encode { turn = self.turn, rules = rules }))
 	self.before = #self:lines()
 end
 

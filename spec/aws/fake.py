@@ -1,30 +1,32 @@
 """A service of AWS that answers what it is told: python3 fake.py ADDRESS PORT SCRIPT
 
-SCRIPT is a JSON list of rules, read again when it has changed.  A rule has "method", "path" (a
+SCRIPT is JSON, {"turn": N, "rules": [...]}, taken up when it has changed.  A rule has "method", "path" (a
 prefix) and "with" (text that head or body must hold), all of which may be left out, and "answers"; the first that
 fits answers, each of its answers once and the last for good.  An answer has "status", "headers",
-"body", or "do": "hang" (says nothing more), "close", "cut" (closes after half of the body).  Prints "ready"
-once it listens and then a line of JSON for each request; ends when its standard input does.
+"body", or "do": "hang" (says nothing more), "close", "cut" (closes after half of the body); with "after": N it
+waits until N requests have come.  Prints "ready" once it listens and then a line of JSON for each
+request; ends when its standard input does.
 """
 import asyncio
 import json
 import os
 import sys
 
-state = {"stamp": None, "rules": []}
+state = {"text": None, "rules": [], "seen": 0}
 
 
 def rules(path):
-    stamp = os.stat(path).st_mtime_ns
-    if stamp != state["stamp"]:
-        with open(path) as file:
-            state["rules"] = json.load(file)
-        state["stamp"] = stamp
+    with open(path) as file:
+        text = file.read()
+    if text != state["text"]:
+        state.update(text=text, rules=json.loads(text)["rules"], seen=0)
     return state["rules"]
 
 
 def find(path, method, target, text):
-    for rule in rules(path):
+    found = rules(path)
+    state["seen"] += 1
+    for rule in found:
         if rule.get("method", method) == method and target.startswith(rule.get("path", "")) \
                 and rule.get("with", "") in text:
             answers = rule["answers"]
@@ -43,6 +45,8 @@ async def read_request(reader):
 
 async def answer(writer, said, method):
     do = said.get("do")
+    while state["seen"] < said.get("after", 0):
+        await asyncio.sleep(0.01)
     if do == "hang":
         await asyncio.sleep(3600)
     body = said.get("body", "").encode()

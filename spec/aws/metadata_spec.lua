@@ -33,6 +33,12 @@ describe("aws.metadata", function()
 
 	local function get(path) return metadata.get(path) end
 
+	local function puts()
+		local n = 0
+		for _, path in ipairs(service:paths()) do n = n + (path:find "^PUT" and 1 or 0) end
+		return n
+	end
+
 	local function fails(path, code, ...)
 		local text, why, what = metadata.get(path)
 		assert.same({ nil, code }, { text, what }, why)
@@ -84,6 +90,13 @@ describe("aws.metadata", function()
 		assert.equal("i-1", metadata.get(ID))
 	end)
 
+	it("waits for a token that is lost once only, however often it may ask", function()
+		env.AWS_METADATA_SERVICE_NUM_ATTEMPTS = "3"
+		service:say(token { ["do"] = "hang" }, page(ID, { body = "i-1" }))
+		assert.equal("i-1", metadata.get(ID))
+		assert.same({ "PUT " .. TOKEN, "GET " .. ID }, service:paths())
+	end)
+
 	it("speaks of the hop limit when the token was lost and is needed, and tries again next time", function()
 		service:say(token({ ["do"] = "hang" }, { body = "T" }), guarded(ID, "T", "i-1"), REFUSED)
 		fails(ID, "auth", "metadata " .. ID, "hop limit", "raise it to 2")
@@ -110,12 +123,17 @@ describe("aws.metadata", function()
 		fails(ID, "parse")
 	end)
 
+	it("does not throw away a new token for one who showed the old", function()
+		service:say(token({ body = "OLD" }, { body = "NEW" }), guarded("/", "NEW", "new"),
+			page("/slow", { status = 401, after = 5 }), REFUSED)
+		assert.same({ "new", "new" }, assert(task.map({ "/a", "/slow" }, get)))
+		assert.equal(2, puts())
+	end)
+
 	it("gets a new token when the old one has ended, once, for all who noticed", function()
 		service:say(token({ body = "OLD" }, { body = "NEW" }), guarded("/", "NEW", "new"), REFUSED)
 		assert.same({ "new", "new", "new" }, assert(task.map({ "/a", "/b", "/c" }, get)))
-		local puts = 0
-		for _, path in ipairs(service:paths()) do puts = puts + (path:find "^PUT" and 1 or 0) end
-		assert.equal(2, puts)
+		assert.equal(2, puts())
 		service:say(token { body = "WORSE" }, REFUSED)
 		fails("/d", "auth", "401")
 		assert.same({ "GET /d", "PUT " .. TOKEN, "GET /d" }, service:paths())
