@@ -326,6 +326,28 @@ function Permit:take(action) end
 ---@field peer_auto boolean?
 ---@field verify boolean
 
+---@class Keys                 credentials of AWS
+---@field access_key string
+---@field secret_key string
+---@field token string?
+---@field expires integer?     Unix time
+---@field source string        for messages: "the environment"
+---@field stable boolean?      they may be used beyond their end where no others come
+---@class AwsRequest           see lua/aws/request.lua
+---@field service "ec2"|"autoscaling"|"elasticloadbalancing"|"sts"|"route53"|"s3"
+---@field region string?
+---@field action string?       "DescribeInstances"
+---@field params table?        of a query service
+---@field method string?       of REST, as all that follow
+---@field path string?         encoded
+---@field query table<string, string|number|boolean>?
+---@field headers table<string, string>?
+---@field body string?
+---@field bucket string?
+---@field shape table?         of the answer, for xml.decode
+---@field deadline number?     clock
+---@field expect integer[]?    statuses that are answers
+
 -- The primitives -------------------------------------------------------------------------------
 
 ---@class core.task
