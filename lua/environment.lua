@@ -8,7 +8,8 @@ local environment = {}
 
 local LIBRARIES = {
 	task = "task", log = "core.log", http = "core.http", json = "core.json", net = "core.net",
-	fs = "core.fs", xml = "core.xml", inventory = "inventory", template = "template",
+	task = "task", log = "core.log", http = "core.http", json = "core.json", net = "core.net", xml = "core.xml",
+	flags = "flags", fs = "core.fs", inventory = "inventory", template = "template",
 }
 
 local STANDARD = {
