@@ -2,20 +2,20 @@
 -- time is up; then write etcd's configuration and hand over.  It knows none of the clouds.
 local gate = require "core.gate"
 local log = require "core.log"
-local proc = require "core.proc"
 local task = require "core.task"
 local act = require "act"
-local binary = require "binary"
 local calling = require "calling"
 local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
 local finish = require "finish"
+local identity = require "identity"
 local leave = require "leave"
 local look = require "look"
 local marker = require "marker"
 local output = require "output"
 local policies = require "policy"
+local program = require "program"
 local register = require "register"
 local report = require "report"
 local states = require "state"
@@ -140,7 +140,7 @@ local function remember(run, f, made)
 	local me, known = f.me, false
 	run.state:remember("me", {
 		id = me.id, name = me.name, address = me.address, peer_urls = me.peer_urls, client_urls = me.client_urls,
-		token = me.token, on_interface = look.is_local(me.address),
+		token = me.token, on_interface = identity.is_local(me.address),
 	})
 	if made.cluster_id then
 		run.state:remember("members", { cluster_id = made.cluster_id, addresses = addresses(run, f, made) })
@@ -151,16 +151,14 @@ local function remember(run, f, made)
 	return run.state:save()
 end
 
-local function exec(run, made)
-	local argv = run.policy.exec
-	if type(argv) == "function" then
-		local why
-		argv, why = user.pure("exec", argv, made)
-		if type(argv) ~= "table" then return failed(why or "exec did not return a list of words") end
-	end
-	log.info("starts " .. table.concat(argv, " "))
-	local _, why = proc.exec(argv, made.env)
-	return failed(why)
+-- Intact data is not kept down by what may be a misjudgement: etcd will say itself what it refuses.
+local function exec(run, f, made)
+	local argv, why = program.words(run.policy, made)
+	if not argv then return failed(why) end
+	local wrong = program.disagrees(run.policy, argv, made.env)
+	if wrong and f.data_dir.state ~= "member" then return failed(wrong) end
+	if wrong then log.error(wrong) end
+	return failed(program.become(argv, made.env))
 end
 
 -- The permitted final plan becomes outputs and a running etcd -> exit status, or never.
@@ -179,11 +177,13 @@ local function hand_over(run, plan, f, permit)
 	if not ok then return failed(problem) end
 	register.remind(run.policy)
 	act.event(run, "output", plan, { register = function() return register.now(run) end })
-	if plan.action == "standby" then return DONE end
+	if plan.action == "standby" then
+		return plan.exec and not run.no_exec and failed(program.become(plan.exec, made.env)) or DONE
+	end
 	ok, problem = remember(run, f, made)
 	if not ok then log.warn("cannot remember this configuration: " .. problem) end
 	if f.me.running or run.no_exec or not run.policy.exec then return DONE end
-	return exec(run, made)
+	return exec(run, f, made)
 end
 
 -- The verbs -----------------------------------------------------------------------------------
@@ -218,13 +218,6 @@ local function gave_up(policy, options, plan)
 	log[level](("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
 end
 
--- What run is to become must be there before anything is changed for it -> nil | message
-local function absent_program(run)
-	local argv = run.policy.exec
-	if run.no_exec or type(argv) ~= "table" or binary.path(argv[1]) then return nil end
-	return ("%s, which exec names, is not to be found: install it, or give its path"):format(argv[1])
-end
-
 local function settle_claim(run)
 	local ok, why = datadir.settle_claim(run.place)
 	if not ok then log.warn("a claim beside a log could not be removed: " .. why) end
@@ -257,8 +250,8 @@ function boot.run(policy, options)
 	if unkept then run.propose = only_start(run.propose, unkept) end
 	settle_claim(run)
 	if unfit(run) then return FAILED end
-	local absent = absent_program(run)
-	if absent and datadir.read(run.place).state ~= "member" then return failed(absent) end
+	local wrong = not run.no_exec and program.unfit(policy)
+	if wrong and datadir.read(run.place).state ~= "member" then return failed(wrong) end
 	local plan, f, permit, rule = settle(run)
 	if not plan then return wrong_policy(f) end
 	while permit and plan.action ~= "fail" do

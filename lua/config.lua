@@ -48,11 +48,13 @@ local function listen(policy, facts)
 	return peers, clients
 end
 
--- The URL at which this machine's etcd will listen for its peers, the first of them.
+-- The URL at which this machine's etcd will listen for its peers, the first of them; of every address
+-- its own, where that is one.
 ---@param policy Policy
 ---@param facts Facts
 ---@return string
 function config.peer_listen(policy, facts)
+	if policy.etcd.listen == "any" and identity.is_local(facts.me.address) then return facts.me.peer_urls[1] end
 	return (listen(policy, facts))[1]
 end
 
@@ -164,6 +166,16 @@ local function fill(made, policy, facts, token)
 	return made
 end
 
+-- The variables that the configuration of any member will have, whatever their values.
+---@param policy Policy
+---@return table<string, string>
+function config.variables(policy)
+	local urls = { "http://127.0.0.1:1" }
+	local me = { name = "a", address = "127.0.0.1", peer_urls = urls, client_urls = urls }
+	local made = { state = "new", pairs = {}, env = {}, initial_cluster = { me } }
+	return fill(made, policy, { me = me }, "token").env
+end
+
 -- Client URLs of the members that are known to have one, mine among them.
 local function endpoints(facts, members, list)
 	local seen = {}
@@ -256,15 +268,33 @@ function config.make(permit, action, facts, policy, state)
 	return start(allowed, facts, policy, state and state:last())
 end
 
--- For a machine that is to wait outside of the cluster.
+local NOBODY = { name = "", peer_urls = {} }
+
+-- What a proxy is told by variables: etcd itself up to 3.5; from 3.6 on there is only the gateway,
+-- which reads none, so the one that is written is ours.
+local function proxy(made)
+	local major, minor = (made.version or ""):match "^(%d+)%.(%d+)"
+	if major and (tonumber(major) > 3 or tonumber(major) == 3 and tonumber(minor) >= 6) then
+		return { ETCD_NAME = made.name, ETCD_GATEWAY_ENDPOINTS = table.concat(made.endpoints, ",") }
+	end
+	return {
+		ETCD_NAME = made.name, ETCD_INITIAL_CLUSTER_STATE = "existing", ETCD_PROXY = "on",
+		ETCD_INITIAL_CLUSTER = initial_cluster(made.initial_cluster),
+	}
+end
+
+-- For a machine that is to wait outside of the cluster: where its members are reached, by clients and
+-- by peers.  `pairs` is empty: who asks for nothing else gets nothing written.
 ---@return Config
 function config.standby(facts, _)
-	local cluster = facts.cluster
-	return {
-		role = "standby", name = facts.me.name, pairs = {}, env = {}, initial_cluster = {},
-		endpoints = cluster and { table.unpack(cluster.endpoints) } or {},
-		cluster_id = cluster and cluster.id, version = facts.me.etcd_version,
-	}
+	local cluster, me = facts.cluster, facts.me
+	local made = { role = "standby", name = me.name, pairs = {}, env = {}, initial_cluster = {}, endpoints = {} }
+	made.version = me.etcd_version or cluster and cluster.version
+	if not cluster then return made end
+	made.cluster_id, made.endpoints = cluster.id, { table.unpack(cluster.endpoints) }
+	made.initial_cluster = config.founders(cluster.members, NOBODY)
+	made.env = proxy(made)
+	return made
 end
 
 return config

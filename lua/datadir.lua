@@ -26,9 +26,10 @@ function datadir.at(path, wal_dir)
 	}
 end
 
--- The place of a policy's data.
+-- The place of a policy's data.  An etcd that a run becomes inherits the variables of the run.
 function datadir.of(policy)
-	return datadir.at(policy.etcd.data_dir, policy.etcd.extra.ETCD_WAL_DIR)
+	local inherited = policy.exec and os.getenv "ETCD_WAL_DIR"
+	return datadir.at(policy.etcd.data_dir, policy.etcd.extra.ETCD_WAL_DIR or inherited ~= "" and inherited or nil)
 end
 
 -- The claim -----------------------------------------------------------------------------------

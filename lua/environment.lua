@@ -8,8 +8,8 @@ local environment = {}
 
 local LIBRARIES = {
 	task = "task", log = "core.log", http = "core.http", json = "core.json", net = "core.net",
-	task = "task", log = "core.log", http = "core.http", json = "core.json", net = "core.net", xml = "core.xml",
-	flags = "flags", fs = "core.fs", inventory = "inventory", template = "template",
+	xml = "core.xml", fs = "core.fs", inventory = "inventory", template = "template", flags = "flags",
+	inherited = "inherited",
 }
 
 local STANDARD = {

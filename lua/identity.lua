@@ -100,6 +100,18 @@ function identity.derive(policy, inventory)
 	return true
 end
 
+-- Whether the address is one of this machine's own; 127/8 always is.
+---@param address string?
+---@return boolean
+function identity.is_local(address)
+	if not address then return false end
+	if net.inside(address, "127.0.0.0/8") then return true end
+	for _, known in ipairs(net.interfaces() or {}) do
+		if known == address then return true end
+	end
+	return false
+end
+
 -- Who this machine is.  Without an inventory: what the policy alone can say.
 ---@param policy Policy
 ---@param inventory Inventory?

@@ -12,6 +12,7 @@ local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
 local facts = require "facts"
+local identity = require "identity"
 local login = require "login"
 local marker = require "marker"
 local rollcall = require "rollcall"
@@ -111,22 +112,12 @@ local function await(discovery, patience)
 	return inventory, why
 end
 
--- Whether the address is one of this machine's own; 127/8 always is.
-function look.is_local(address)
-	if not address then return false end
-	if net.inside(address, "127.0.0.0/8") then return true end
-	for _, known in ipairs(net.interfaces() or {}) do
-		if known == address then return true end
-	end
-	return false
-end
-
 -- Me as I was when this machine last wrote a configuration.  Where the address was never to be seen
 -- here, a copied disk would be somebody else, so an empty one may not act by it.
 local function remembered_me(run, data)
 	local me = run.state:recall "me"
 	if not me then return nil end
-	if me.on_interface then return look.is_local(me.address) and me or nil end
+	if me.on_interface then return identity.is_local(me.address) and me or nil end
 	if data.state == "empty" and not data.claim then return nil end
 	return me
 end

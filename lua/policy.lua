@@ -267,6 +267,10 @@ local function not_a_plan(plan)
 		return "the reason is missing: one sentence for a person"
 	elseif plan.member ~= nil and not (type(plan.member) == "string" and plan.member:find "^%d+$") then
 		return "member: an id is a decimal string, this is " .. check.shown(plan.member)
+	elseif plan.exec ~= nil and plan.action ~= "standby" then
+		return "exec: a standby's only; a member becomes what the policy's key exec says"
+	elseif plan.exec ~= nil and check.argv(plan.exec) then
+		return ("exec: %s expected, this is %s"):format(check.argv(plan.exec), check.shown(plan.exec))
 	end
 	local needs_member = { remove = true, promote = true, update = true }
 	if needs_member[plan.action] and not plan.member then

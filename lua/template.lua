@@ -36,6 +36,32 @@ function template.plain(key, value)
 	return value
 end
 
+-- The line that a founding needs besides, whatever else the reader is told: by its token etcd makes the
+-- cluster that this disk has claimed, and no other.
+---@param config Config
+---@return string
+function template.founding(config)
+	local token = config.state == "new" and config.env.ETCD_INITIAL_CLUSTER_TOKEN
+	return token and "ETCD_INITIAL_CLUSTER_TOKEN=" .. token .. "\n" or ""
+end
+
+-- A template of `env`'s lines for these variables alone, those that are set, in this order.  Of a
+-- standby that are the variables of a proxy.
+---@param keys string[]
+---@param head string?  what stands above them
+---@return fun(config: Config): string?, string?, Code?
+function template.lines(keys, head)
+	return function(config)
+		local lines = {}
+		for _, key in ipairs(keys) do
+			local value, why, code = template.plain(key, config.env[key] or "")
+			if not value then return nil, why, code end
+			if value ~= "" then lines[#lines + 1] = key .. "=" .. value .. "\n" end
+		end
+		return (lines[1] and head or "") .. table.concat(lines) .. template.founding(config)
+	end
+end
+
 -- One word for a shell.
 ---@param value string
 ---@return string

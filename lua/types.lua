@@ -202,6 +202,7 @@
 ---@field learner boolean?     add
 ---@field members Founder[]?   claim, new
 ---@field reserves boolean?    of `new` and `claim`, set by boot.lua alone: the marker is reserved first
+---@field exec string[]?       standby: what run becomes once the outputs are written; without it run ends with 0
 ---@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3, and 0 where what is waited for needs nobody
 ---@field row integer?         of steady's plans: the row of the decision table
 ---@field waiting_for {instance: string, why: string}[]?  wait
@@ -224,8 +225,8 @@ function Permit:take(action) end
 ---@field role "member"|"standby"
 ---@field state "new"|"existing"|nil
 ---@field name string?
----@field pairs {[1]: string, [2]: string}[]  ETCD_* in the order of the contract
----@field env table<string, string>  the same by name
+---@field pairs {[1]: string, [2]: string}[]  ETCD_* in the order of the contract; none of a standby
+---@field env table<string, string>  the same by name; of a standby what a proxy is told: ETCD_PROXY and the initial cluster, from etcd 3.6 on ETCD_GATEWAY_ENDPOINTS
 ---@field initial_cluster Founder[]
 ---@field endpoints string[]   client URLs of the members
 ---@field cluster_id Id?

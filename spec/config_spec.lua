@@ -294,9 +294,35 @@ describe("config.make", function()
 		assert.truthy(why:find("the name of this machine is not known", 1, true), why)
 	end)
 
-	it("has endpoints and nothing to start for a standby", function()
-		local f = { me = { name = "a" }, cluster = { id = "7", endpoints = { "http://b:1" } } }
+	it("has the members' addresses for a standby, and nothing that is written unasked", function()
+		local f = { me = { name = "i-p" }, cluster = { id = "7", endpoints = { "http://b:1", "http://c:1" },
+			version = "3.6.0", members = { member("9", "b", "10.0.0.2"), member("17", "", "10.0.0.3") } } }
 		local made = config.standby(f)
-		assert.same({ "standby", {}, { "http://b:1" } }, { made.role, made.pairs, made.endpoints })
+		assert.same({ "standby", "i-p", {}, { "http://b:1", "http://c:1" }, 2 },
+			{ made.role, made.name, made.pairs, made.endpoints, #made.initial_cluster })
+		assert.same({ ETCD_NAME = "i-p", ETCD_GATEWAY_ENDPOINTS = "http://b:1,http://c:1" }, made.env)
+		f.me.etcd_version = "3.5.9"
+		assert.same({ ETCD_NAME = "i-p", ETCD_INITIAL_CLUSTER_STATE = "existing", ETCD_PROXY = "on",
+			ETCD_INITIAL_CLUSTER = "b=http://10.0.0.2:2380,id-11=http://10.0.0.3:2380" }, config.standby(f).env)
+		f.cluster = nil
+		assert.same({ {}, {}, "3.5.9" }, { config.standby(f).env, config.standby(f).endpoints, config.standby(f).version })
+	end)
+
+	it("tells beforehand which variables there will be", function()
+		local p, f = policy { extra = { ETCD_X = "1" }, tls = { cert = "/c", key = "/k" } }, facts_of(policy(), machines())
+		local made = assert(config.make(permit(FOUNDING), "new", f, p))
+		local known, there = {}, {}
+		for key in pairs(config.variables(p)) do known[key] = true end
+		for key in pairs(made.env) do there[key] = true end
+		assert.same(there, known)
+		p.etcd.data_dir = false
+		assert.is_nil(config.variables(p).ETCD_DATA_DIR)
+	end)
+
+	it("answers the roll call at its own address where etcd will listen at every one", function()
+		local f = { me = { address = "127.0.0.9", peer_urls = { "http://127.0.0.9:2380" } } }
+		assert.equal("http://127.0.0.9:2380", config.peer_listen(policy { listen = "any" }, f))
+		f.me = { address = "203.0.113.9", peer_urls = { "http://203.0.113.9:2380" } } -- translated, say
+		assert.equal("http://0.0.0.0:2380", config.peer_listen(policy { listen = "any" }, f))
 	end)
 end)

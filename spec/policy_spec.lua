@@ -204,6 +204,8 @@ describe("policy", function()
 			{ "return { action = 'leave', reason = 'x', member = '7' }", "action: \"leave\"" },
 			{ "return { action = 'remove', reason = 'x' }", "remove: which member%?" },
 			{ "return { action = 'remove', reason = 'x', member = 7 }", "an id is a decimal string" },
+			{ "return { action = 'start', reason = 'x', exec = { 'etcd' } }", "exec: a standby's only" },
+			{ "return { action = 'standby', reason = 'x', exec = {} }", "exec: a list of strings, the program first, expected" },
 			{ "while true do end", "stopped after" },
 			{ "local x = nil; return x.y", "attempt to index" },
 		}

@@ -360,6 +360,13 @@ describe("steady", function()
 		assert.same({ client(3), client(2) }, f.cluster.endpoints)
 	end)
 
+	it("adds no machine without an address", function()
+		local f = seen { members = BC, desired = 3, see = { [2] = "quorum", [3] = "quorum" } }
+		assert.equal("add", steady.decide(f).action)
+		f.me.peer_urls = {}
+		assert.equal("wait", steady.decide(f).action)
+	end)
+
 	it("never evicts when told not to", function()
 		local f = seen { members = { member(2), member(3), member(4) }, inventory = inventory({ "live", "live", "live", "dead" }, { desired = 3 }),
 			see = { [2] = "quorum", [3] = "quorum" },

@@ -68,6 +68,32 @@ describe("template", function()
 		end)
 	end
 
+	describe("lines", function()
+		local function lines(o, keys, head)
+			local env = { ETCD_NAME = "a", ETCD_X = "1", ETCD_INITIAL_CLUSTER_TOKEN = "t-1" }
+			for key, value in pairs(o.env or {}) do env[key] = value end
+			return template.lines(keys, head) { role = o.role or "member", state = o.state or "existing", env = env }
+		end
+
+		it("are those asked for and set, in the order asked for", function()
+			assert.equal("# by us\nETCD_X=1\nETCD_NAME=a\n", lines({}, { "ETCD_X", "ETCD_Y", "ETCD_NAME" }, "# by us\n"))
+		end)
+
+		it("end in the token where a cluster is founded, or another one would be", function()
+			assert.equal("ETCD_NAME=a\nETCD_INITIAL_CLUSTER_TOKEN=t-1\n", lines({ state = "new" }, { "ETCD_NAME" }))
+		end)
+
+		it("are none where nothing is set", function()
+			assert.equal("", template.lines({ "ETCD_NAME" }, "# by us\n")(STANDBY))
+		end)
+
+		it("hold no value that readers would read differently", function()
+			local text, why = lines({ env = { ETCD_X = "$HOME" } }, { "ETCD_NAME", "ETCD_X" })
+			assert.is_nil(text)
+			assert.truthy(why:find("ETCD_X contains \"$\"", 1, true), why)
+		end)
+	end)
+
 	it("quotes one word for a shell", function()
 		for _, word in ipairs { "a b", "it's", "$HOME `id` \"x\" \\", "a\nb", "" } do
 			local pipe = assert(io.popen("printf %s " .. template.shell(word)))

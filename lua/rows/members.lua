@@ -146,6 +146,7 @@ end
 function rows.row_15_add(f)
 	local cluster = f.cluster
 	if not cluster then return end
+	if not f.me.peer_urls[1] then return plan.wait("this machine's address is not known") end
 	local count = #facts.voters(cluster)
 	if not f.desired then
 		return plan.wait("how many members are wanted is not known: set size in the policy")

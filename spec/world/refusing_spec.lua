@@ -173,4 +173,34 @@ describe("refusing", function()
 		assert.matches("no%-such%-etcd", world.read(run.err))
 		assert.is_nil(world.read(w.machines.a.data .. "/member/claim.json"))
 	end)
+
+	world.it("names a flag whose variable is set before anything is changed, and etcd would die of it", function(w)
+		w:list { "a" }
+		local code, run = w:ends("a", { policy = { exec = "{ \"etcd\", \"--name=a\" }" } })
+		assert.equal(1, code)
+		assert.matches("exec has %-%-name, and ETCD_NAME is set by this policy", run:log())
+		code, run = w:ends("a", { env = { ETCD_LOGGER = "" } })
+		assert.equal(1, code)
+		assert.matches("exec has %-%-logger, and ETCD_LOGGER is in the environment", run:log())
+		assert.is_nil(world.read(w.machines.a.data .. "/member/claim.json"))
+		w:founded "a"
+		w:stop "a"
+		code, run = w:ends("a", { policy = { exec = "{ \"etcd\", \"--name=a\" }" } })
+		assert.equal(1, code)
+		assert.matches("exec has %-%-name.*shadowed", run:log())
+	end)
+
+	world.it("lets etcd inherit what nobody here sets, and says what gives way", function(w)
+		w:list { "a" }
+		w:boot("a", { env = { ETCD_NAME = "z", ETCD_QUOTA_BACKEND_BYTES = "1048576", ETCD_WAL_DIR = w.root .. "/wal" } })
+		w:converge "a"
+		local log = w.machines.a.run:log()
+		assert.matches("warn: ETCD_NAME stood in the environment with another value", log)
+		assert.matches("1048576", log)
+		assert.is_truthy(world.read(w.root .. "/wal/0000000000000000-0000000000000000.wal"))
+		w:stop "a"
+		w:boot("a", { env = { ETCD_WAL_DIR = w.root .. "/wal" } })
+		w:must_put("a", "k", "v")
+		assert.matches("start: the data is of member", w.machines.a.run:log())
+	end)
 end)
