@@ -28,13 +28,16 @@ local PASSES = { timeout = true, refused = true, unreachable = true, dns = true,
 
 -- What is sent ----------------------------------------------------------------------------------
 
-local function check(o)
-	if type(o) ~= "table" then error("aws.request: a table expected", 0) end
-	local known = endpoints.services()
-	for _, name in ipairs(known) do
-		if name == o.service then return end
-	end
-	error(("aws.request: service: one of %s expected"):format(table.concat(known, " ")), 0)
+-- What is wrong with a request, by its author; nil when nothing is.
+local function problem(o)
+	if type(o) ~= "table" then return "a table expected" end
+	local known, fine = endpoints.services(), false
+	for _, name in ipairs(known) do fine = fine or name == o.service end
+	if not fine then return ("service: one of %s expected"):format(table.concat(known, " ")) end
+	local asks = query.speaks(o.service)
+	if asks and type(o.action) ~= "string" then return 'action expected, such as "DescribeInstances"' end
+	-- Without one a page of somebody in between would pass for the answer; who asks S3 looks for a tag.
+	if not asks and o.service ~= "s3" and type(o.shape) ~= "table" then return "shape expected" end
 end
 
 -- What a message calls it: "ec2 DescribeTags", "s3 GetObject BUCKET/KEY", "route53 GET /PATH".
@@ -54,7 +57,6 @@ local function prepare(o)
 	}
 	for name, value in pairs(o.headers or {}) do call.headers[name:lower()] = value end
 	if query.speaks(o.service) then
-		if type(o.action) ~= "string" then error("aws.request: action expected, such as \"DescribeInstances\"", 0) end
 		call.method, call.rest = "POST", "/"
 		call.body = query.form(o.service, o.action, o.params)
 		call.headers["content-type"] = "application/x-www-form-urlencoded; charset=utf-8"
@@ -220,7 +222,8 @@ end
 -- code; stale are the keys that were refused as too old.
 ---@return any decoded, table|string response, Code?
 function exchange.run(o, supply)
-	check(o)
+	local wrong = problem(o)
+	if wrong then error("aws.request: " .. wrong, 2) end
 	local call = prepare(o)
 	local both, why, code = settle(call, supply)
 	if not both then return nil, why, code end

@@ -16,8 +16,7 @@ local exchange = require "aws.exchange"
 --           "route53" "s3": method ("GET"), path, query, headers, body; bucket (S3); action names the
 --           operation in messages, and the permission in a refusal
 -- region    default: AWS_REGION, the profile, this machine's own
--- shape     what to take out of the answer, as xml.decode wants it; without one route53 and s3 give the
---           body as it is
+-- shape     what to take out of the answer, as xml.decode wants it; s3 without one gives the body
 -- deadline  by task.now(); default 60 s from now
 -- expect    statuses that are answers too, such as { 404, 412 }: the result is false then, and
 --           response.error {code, message}

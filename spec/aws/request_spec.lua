@@ -211,8 +211,12 @@ describe("aws.request", function()
 	end)
 
 	it("raises for a caller's bug", function()
-		for _, o in ipairs { {}, { service = "ec3" }, { service = "ec2" }, { service = "ec2", action = "A", params = { a = print } } } do
-			assert.has_error(function() request(o) end)
+		for what, o in pairs { ["a table"] = false, ["one of autoscaling ec2"] = { service = "ec3" }, ["action"] = { service = "ec2" },
+			["shape"] = { service = "route53" }, ["a: a string"] = { service = "ec2", action = "A", params = { a = print } } } do
+			local fine, why = pcall(function() local r = request(o) return r end)
+			assert.is_false(fine)
+			assert.matches(what, why, 1, true)
+			if what ~= "a: a string" then assert.matches("request_spec.lua:", why, 1, true) end
 		end
 	end)
 
