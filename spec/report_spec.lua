@@ -37,6 +37,12 @@ describe("report.plan_text", function()
 end)
 
 describe("report.plan_json", function()
+	it("holds what somebody said that is no UTF-8", function()
+		local plan = { action = "wait", reason = "no \xff luck", waiting_for = { { instance = "c", why = "\xc3" } } }
+		local told = json.decode(report.plan_json(facts(), plan))
+		assert.same({ "no ? luck", "?" }, { told.reason, told.waiting_for[1].why })
+	end)
+
 	local cases = {
 		{ WAIT, nil, nil, '{"action":"wait","cluster_id":null,"config":null,"final":false,"learner":false,"member":null,'
 			.. '"reason":"not every\\nmachine is there","rule":null,"waiting_for":[{"instance":"c","why":"127.0.0.3 refused both ports"}]}\n' },
