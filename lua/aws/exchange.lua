@@ -207,9 +207,14 @@ local function pause(call, verdict)
 	return seconds and math.max(own, math.min(seconds, CAP)) or own
 end
 
+-- f's results, or those of a deadline that came first.
+local function in_time(call, f, ...)
+	return task.within(math.max(0, call.deadline - task.now()), f, ...)
+end
+
 -- Region and credentials, which do not depend on each other.
 local function settle(call, supply)
-	local both, why, code = task.within(math.max(0, call.deadline - task.now()), task.all, function()
+	local both, why, code = in_time(call, task.all, function()
 		if call.o.region then return region.check(call.o.region, "region") end
 		return region.get()
 	end, supply)
@@ -232,7 +237,7 @@ function exchange.run(o, supply)
 		local verdict = attempt(call, keys)
 		if verdict.response and verdict.decoded ~= nil then return verdict.decoded, verdict.response end
 		if call.stale then
-			keys, why, code = supply(call.stale)
+			keys, why, code = in_time(call, supply, call.stale)
 			call.stale = nil
 			if keys == nil then return nil, call.what .. ": " .. why, code end
 		end

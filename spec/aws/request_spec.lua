@@ -273,6 +273,9 @@ describe("aws.request", function()
 			request = fake.fresh "aws.request"
 			both({ key "AKOLD", { status = 400 } }, { ec2_error(400, "ExpiredToken") })
 			assert.matches("^ec2 DescribeTags: credentials from the container's service", fails("auth", ask()))
+			request = fake.fresh "aws.request"
+			both({ key "AKOLD", { ["do"] = "hang" } }, { ec2_error(400, "ExpiredToken") })
+			assert.matches("^ec2 DescribeTags: no end after", fails("timeout", ask { deadline = task.now() + 0.3 }))
 		end)
 	end)
 
