@@ -302,9 +302,9 @@ function facts.dead_since(member, inventory)
 	return since
 end
 
--- Whom a provider may ask for by id: the members of U, else whom this disk and the marker count on,
--- whose machine is not listed as booting or live.  One that is listed as dead stays among them, since
--- it may be listed only because it was asked for.
+-- Whom a provider may ask for by id: the members of U, else whom this disk's unfinished founding and
+-- the marker count on, whose machine is not listed as booting or live.  One that is listed as dead
+-- stays among them, since it may be listed only because it was asked for.
 function facts.missing(f)
 	local list = {}
 	local function add(members)
@@ -318,7 +318,7 @@ function facts.missing(f)
 	end
 	if f.cluster then add(f.cluster.members) return list end
 	local claim = f.data_dir.claim
-	add(f.data_dir.founders or claim and claim.list or {})
+	add(f.data_dir.unused and f.data_dir.founders or claim and claim.list or {})
 	add(f.marker and f.marker.list or {})
 	return list
 end

@@ -47,7 +47,7 @@ end
 function look.begin(policy, state, o)
 	local run = {
 		policy = policy, state = state, place = datadir.of(policy), acts = o.acts, deadline = task.now() + o.timeout,
-		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {}, missing = {},
+		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {},
 		login = login.new(policy.etcd, client_tls(policy.etcd.tls)),
 	}
 	return setmetatable(run, { __close = calling.stop })
@@ -379,6 +379,7 @@ end
 -- One look -> Facts
 function look.look(run)
 	local f = begin_facts(run)
+	run.missing = run.missing or facts.missing(f)
 	local discovery, version = discover(run), binary.ask(run)
 	local _ <close> = setmetatable({}, { __close = function() discovery:cancel() end })
 	local seen = restart(run, f, discovery, version)

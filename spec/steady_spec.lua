@@ -323,6 +323,8 @@ describe("facts", function()
 		assert.equal("c e", missing(o))
 		o.data_dir = data { unused = true, founders = FOUNDERS }
 		assert.equal("c e", missing(o))
+		o.data_dir.unused = false
+		assert.equal("e", missing(o))
 		o.members, o.see = BC, { [2] = "quorum", [3] = "quorum" }
 		assert.equal("c", missing(o))
 	end)
