@@ -11,7 +11,7 @@ local inventory = {}
 local STATES = { booting = true, live = true, leaving = true, dead = true, unknown = true }
 local ADDRESSES = { "private_v4", "private_v6", "public_v4", "public_v6", "hostname" }
 local KEYS = {
-	"self", "instances", "desired", "complete", "gone", "lag", "source", "forgotten",
+	"self", "instances", "desired", "complete", "gone", "lag", "source", "forgotten", "why",
 }
 local INSTANCE_KEYS = {
 	"id", "name", "address", "addresses", "zone", "region", "launched", "since", "tags", "state",
@@ -253,7 +253,7 @@ function inventory.make(t)
 	return {
 		self = id, instances = instances, desired = t.desired, complete = t.complete == true,
 		gone = t.gone or "unknown", lag = t.lag or 0, source = t.source or "inventory",
-		forgotten = t.forgotten,
+		forgotten = t.forgotten, why = t.why,
 	}
 end
 

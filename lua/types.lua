@@ -29,6 +29,7 @@
 ---@field instances Instance[] sorted by id
 ---@field desired integer?
 ---@field complete boolean
+---@field why string?          what shows that it is not complete
 ---@field gone "dead"|"unknown"  what absence from a complete, settled list means
 ---@field lag number           seconds that the list may trail the truth
 ---@field source string

@@ -13,7 +13,9 @@ local function unknown_list(f)
 		return plan.wait("who the machines are is unknown: " .. (f.inventory_why or "the provider said nothing"))
 	end
 	if not inventory.complete then
-		return plan.wait("the list of machines is not known to be complete, and a cluster is founded by a complete one only")
+		local why = inventory.why and " (" .. inventory.why .. ")" or ""
+		return plan.wait("the list of machines is not known to be complete" .. why
+			.. ", and a cluster is founded by a complete one only")
 	end
 	if not f.desired then
 		return plan.wait("how many members are wanted is not known: set size in the policy")
