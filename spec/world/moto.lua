@@ -159,12 +159,18 @@ function Moto:group(name, o)
 end
 
 --- Terminated, by a person or by EC2; a group of moto's replaces it at once -> the replacement or nil.
-function Moto:terminate(one)
+--- o.by_group: by the group, which takes the tags away as well.
+function Moto:terminate(one, o)
 	local before = {}
 	for _, other in ipairs(one.group and self:members(one.group) or {}) do
 		before[other.id] = true
 	end
-	self:call("ec2", "TerminateInstances", { ["InstanceId.1"] = one.id })
+	if o and o.by_group then
+		self:call("autoscaling", "TerminateInstanceInAutoScalingGroup",
+			{ InstanceId = one.id, ShouldDecrementDesiredCapacity = "false" })
+	else
+		self:call("ec2", "TerminateInstances", { ["InstanceId.1"] = one.id })
+	end
 	for _, other in ipairs(one.group and self:members(one.group) or {}) do
 		if not before[other.id] then
 			return other

@@ -1,0 +1,119 @@
+-- roster.lua - puts what EC2 and Auto Scaling said together into one list of machines, and says
+-- whether that is proven to be all of them.  Pure.
+local groups = require "aws.groups"
+local instances = require "aws.instances"
+
+local roster = {}
+
+local LAG = 15 -- seconds that EC2 may trail the truth, by experience
+local VALUES = 200 -- of one filter, the most that EC2 takes
+
+-- What was read of one region.  Of these lists each holds a machine once.
+---@class aws.Part
+---@field region string
+---@field selected table[]  whom the selection gave
+---@field known table[]     whom EC2 knows of those that were asked for by id
+---@field group {desired: integer?, lifecycle: table<string, string>}?  of a selection by group
+---@field tags table<string, string>?  of a selection by tags
+
+local function has_tags(machine, tags)
+	for key, value in pairs(tags) do
+		if machine.tags[key] ~= value then return false end
+	end
+	return true
+end
+
+-- Whether a machine that was asked for by id belongs to the selection.
+local function belongs(part, machine)
+	if part.group then return part.group.lifecycle[machine.id] ~= nil end
+	return part.tags ~= nil and has_tags(machine, part.tags)
+end
+
+local function state_in(part, machine)
+	if not part.group then return machine.state end
+	return groups.state(machine.state, part.group.lifecycle[machine.id])
+end
+
+-- Adds a region's machines -> what shows that some are missing, nil when nothing does
+local function add(list, part)
+	local doubt
+	local function take(machine, state)
+		if list.by_id[machine.id] then return end
+		machine.state, list.by_id[machine.id] = state, machine
+		table.insert(list.instances, machine)
+	end
+	for _, machine in ipairs(part.selected) do take(machine, state_in(part, machine)) end
+	for _, machine in ipairs(part.known) do
+		if belongs(part, machine) then
+			if not list.by_id[machine.id] then doubt = machine.id .. " belongs to them, and EC2 does not select it yet" end
+			take(machine, state_in(part, machine))
+		else -- It lives elsewhere: no founding counts it in, and none goes on without it.
+			take(machine, machine.state == "dead" and "dead" or "leaving")
+		end
+	end
+	for id, word in pairs(part.group and part.group.lifecycle or {}) do
+		if word == "Terminated" then take({ id = id, name = id, region = part.region }, "dead") end
+		if not list.by_id[id] then doubt = id .. " is in the group, and EC2 does not list it yet" end
+	end
+	return doubt
+end
+
+-- A machine that runs, or will, and cannot be reached yet.
+local function without_address(list)
+	for _, machine in ipairs(list) do
+		local runs = machine.state == "booting" or machine.state == "live"
+		if runs and next(machine.addresses) == nil then return machine.id .. " has no address yet" end
+	end
+end
+
+-- As many as the groups want together; nil where one does not say, or tags were asked for.
+local function desired(parts)
+	local sum
+	for _, part in ipairs(parts) do
+		if part.group and not part.group.desired then return nil end
+		if part.group then sum = (sum or 0) + part.group.desired end
+	end
+	return sum
+end
+
+-- Names that hold an id which was asked for and which EC2 does not know.
+local function forgotten(missing, ids, by_id)
+	local names, asked = {}, {}
+	for _, id in ipairs(ids) do asked[id] = true end
+	for _, member in ipairs(missing) do
+		local id = instances.id_in(member.name)
+		if asked[id] and not by_id[id] then table.insert(names, member.name) end
+	end
+	table.sort(names)
+	return names
+end
+
+-- The ids to ask for, each once, and as many as a filter takes.
+---@param missing Member[]
+---@return string[]
+function roster.ids(missing)
+	local ids, seen = {}, {}
+	for _, member in ipairs(missing) do
+		local id = instances.id_in(member.name)
+		if id and not seen[id] and #ids < VALUES then
+			table.insert(ids, id)
+			seen[id] = true
+		end
+	end
+	return ids
+end
+
+-- What inventory {} takes.  o.ids: those that every region was asked for, of the members missing.
+---@param o {self: string, parts: aws.Part[], missing: Member[], ids: string[], source: string}
+---@return table
+function roster.of(o)
+	local list, doubt = { instances = {}, by_id = {} }, nil
+	for _, part in ipairs(o.parts) do doubt = add(list, part) or doubt end
+	doubt = doubt or without_address(list.instances)
+	return {
+		self = o.self, instances = list.instances, desired = desired(o.parts), complete = not doubt, why = doubt,
+		gone = "unknown", forgotten = forgotten(o.missing, o.ids, list.by_id), lag = LAG, source = o.source,
+	}
+end
+
+return roster
