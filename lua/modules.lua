@@ -11,7 +11,7 @@ local nearest = require "nearest"
 local modules = {
 	kinds = { "providers", "policies", "registrars", "markers", "templates" },
 	shipped = { -- in the binary; a spec compares it with lua/
-		"markers.file", "policies.cautious", "policies.standby", "policies.steady", "providers.aws",
+		"markers.file", "markers.s3", "policies.cautious", "policies.standby", "policies.steady", "providers.aws",
 		"providers.command", "providers.static",
 		"templates.env", "templates.json",
 	},

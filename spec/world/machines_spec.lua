@@ -1,4 +1,4 @@
--- The machines as AWS tells of them, by groups and by tags: the program as it is,
+-- The machines as AWS tells of them, by groups and by tags, and the marker in S3: the program as it is,
 -- before moto and a metadata mock.
 local assert = require "luassert"
 local cloud = require "spec.world.cloud"
@@ -9,7 +9,7 @@ local world = require "spec.world.world"
 
 local SCRIPT <const> = [[
 local json = require "core.json"
-local free = { aws = require "providers.aws" }
+local free = { aws = require "providers.aws", s3 = require "markers.s3" }
 local what, said = assert(load("return " .. arg[1], "=policy", "t", free))(), json.decode(arg[2])
 local first, second, third = (said.verb and what[said.verb] or what)(said.first, said.second)
 print(json.encode { first = first, second = second, third = third })
@@ -193,5 +193,61 @@ cloud.describe("F7 a founding", function(it)
 		w:boot_all(names)
 		w:converge(names, 90)
 		assert.is_true(#w:asides(first) >= 1)
+	end)
+end)
+
+cloud.describe("the marker in S3", function(it)
+	local STORE <const> = "s3 { bucket = 'etcd', key = 'a dir/marker.json' }"
+
+	local function marker(more)
+		local m = { cluster_id = "4660", token = "t-1", founder = "a", time = 1700000000, confirmed = false,
+			list = json.list { { name = "a", peer_urls = json.list { "http://127.0.0.1:2380" } } } }
+		for key, value in pairs(more or {}) do m[key] = value end
+		return m
+	end
+
+	local function machine(w, c)
+		c.moto:rest("s3", "PUT", "/etcd", "<CreateBucketConfiguration><LocationConstraint>" .. moto.region
+			.. "</LocationConstraint></CreateBucketConfiguration>")
+		local one = c:instance()
+		return function(verb, m, tag) return run(w, c, one, STORE, { verb = verb, first = m, second = tag }) end
+	end
+
+	it("is none, is made, and is read", function(w, c)
+		local store = machine(w, c)
+		assert.is_false(store "read")
+		local tag = assert(store("write", marker()))
+		assert.same({ marker(), tag }, { store "read" })
+	end)
+
+	it("is made once, and replaced by whoever read what is there", function(w, c)
+		local store = machine(w, c)
+		local tag = assert(store("write", marker()))
+		local _, why, code = store("write", marker { founder = "b" })
+		assert.equal("conflict", code, why)
+		local newer = assert(store("write", marker { confirmed = true }, tag))
+		_, why, code = store("write", marker { founder = "c" }, tag)
+		assert.equal("conflict", code, why)
+		assert.same({ marker { confirmed = true }, newer }, { store "read" })
+	end)
+
+	it("that was cleared is none, and what was read of it is of no use", function(w, c)
+		local store = machine(w, c)
+		local tag = assert(store("write", marker()))
+		c.moto:rest("s3", "DELETE", "/etcd/a%20dir/marker.json")
+		assert.is_false(store "read")
+		assert.equal("conflict", select(3, store("write", marker { confirmed = true }, tag)))
+	end)
+
+	it("is unknown where the bucket is not there, or something else is", function(w, c)
+		local store = machine(w, c)
+		local m, why, code = run(w, c, c:instance(), "s3 { bucket = 'none', key = 'k' }", { verb = "read" })
+		assert.is_nil(m)
+		assert.equal("http", code)
+		assert.truthy(why:find("cannot read the marker s3://none/k", 1, true), why)
+		c.moto:rest("s3", "PUT", "/etcd/a%20dir/marker.json", "<html>")
+		m, why, code = store "read"
+		assert.is_nil(m)
+		assert.equal("parse", code, why)
 	end)
 end)
