@@ -8,6 +8,8 @@ local calling = require "calling"
 local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
+local diagnose = require "diagnose"
+local diagnosis = require "diagnosis"
 local finish = require "finish"
 local identity = require "identity"
 local leave = require "leave"
@@ -337,15 +339,32 @@ function boot.plan(policy, options)
 	return status_of(plan, permit, rule)
 end
 
+-- What is seen, for who only looks -> run, facts, registrations, exit status
+local function survey(policy, options)
+	local run, f = peek(policy, options, { thorough = true })
+	local registered = register.all(policy, f, { dry = true, deadline = task.now() + STATUS_PATIENCE })
+	local status = f.cluster and DONE or f.clusters[2] and f.clusters[2].quorum and RIVALS or DEADLINE
+	if not f.inventory and next(f.probes) == nil then status = failed(f.inventory_why or "nobody to ask") end
+	return run, f, registered, status
+end
+
 ---@return integer exit status: 0 one cluster with quorum, 3 none, 5 two, 1 nothing could be seen
 function boot.status(policy, options)
-	local _, f = peek(policy, options, { thorough = true })
-	local registered = register.all(policy, f, { dry = true, deadline = task.now() + STATUS_PATIENCE })
+	local _, f, registered, status = survey(policy, options)
 	io.stdout:write(options.json and report.status_json(f, registered) or report.status_text(f, registered))
-	if f.cluster then return DONE end
-	if f.clusters[2] and f.clusters[2].quorum then return RIVALS end
-	if not f.inventory and next(f.probes) == nil then return failed(f.inventory_why or "nobody to ask") end
-	return DEADLINE
+	return status
+end
+
+---@return integer exit status  as of status
+function boot.diagnose(policy, options)
+	local run, f, registered, status = survey(policy, options)
+	local plan, permit, message, rule = judge(run, f)
+	plan = plan or { action = "fail", reason = message }
+	local found = diagnose.examine(run, f, {
+		plan = plan, message = message, rule = not permit and rule or nil, registered = registered,
+	})
+	io.stdout:write(options.json and diagnosis.json(found) or diagnosis.text(found))
+	return status
 end
 
 return boot

@@ -18,6 +18,7 @@ usage: etcd-bootstrap VERB [OPTIONS] POLICY [OPTIONS] [-- ARG...]
   status    the machines, the clusters and the registrations that are seen
   finish    after etcd's start: wait until it answers, promote it, register the healthy members
   leave     take this machine's member out of its cluster, etcd running or not
+  diagnose  why nothing happens, what a person can do, and how to restore what is lost
   check     load the policy file, offline
   modules   which file each replaceable Lua module comes from (POLICY may be left out)
   lua FILE  run a Lua file with the same primitives
@@ -26,7 +27,7 @@ usage: etcd-bootstrap VERB [OPTIONS] POLICY [OPTIONS] [-- ARG...]
 
   --timeout S               seconds for the whole run
   --output PATH[=TEMPLATE]  write this instead of the policy's outputs; - is stdout; repeatable
-  --json                    plan, status: one JSON object
+  --json                    plan, status, diagnose: one JSON object
   --override RULE           do not heed this safety rule; repeatable
   --no-exec                 write the configuration, start nothing
   --path DIR                look for Lua modules here first; repeatable
@@ -189,7 +190,7 @@ end
 
 local VERBS = {
 	run = told_by "run", plan = told_by "plan", status = told_by "status", finish = told_by "finish",
-	leave = told_by "leave",
+	leave = told_by "leave", diagnose = told_by "diagnose",
 }
 
 function VERBS.check(options)

@@ -12,7 +12,7 @@ local wal = require "wal"
 
 local datadir = {}
 
-local ASIDES_KEPT = 10
+datadir.ASIDES_KEPT = 10
 
 -- Where things are -> Place {path, wal, claim, database}.  path false: not ours to see.
 function datadir.at(path, wal_dir)
@@ -194,9 +194,10 @@ end
 
 -- Moving aside --------------------------------------------------------------------------------
 
-local function asides(path)
+-- How much was moved aside and is still there.
+function datadir.asides(place)
 	local kept = 0
-	for _, name in ipairs(fs.list(path) or {}) do
+	for _, name in ipairs(place.path and fs.list(place.path) or {}) do
 		if name:find "^member%.aside%-" then kept = kept + 1 end
 	end
 	return kept
@@ -207,8 +208,8 @@ end
 -- Data is never deleted; when too much of it has gathered, a person has to look.
 function datadir.aside(permit, place, now)
 	permit:take "aside"
-	local kept = asides(place.path)
-	if kept >= ASIDES_KEPT then
+	local kept = datadir.asides(place)
+	if kept >= datadir.ASIDES_KEPT then
 		return nil, ("%s holds %d member.aside-* directories already: look at them and remove what is not needed")
 			:format(place.path, kept), "conflict"
 	end

@@ -80,18 +80,23 @@ local function waiting_for(plan)
 	return json.list(out)
 end
 
+-- What plan_json says, as an object.
+function report.plan_object(f, plan, rule, made)
+	return {
+		action = plan.action, cluster_id = hex(cluster_of(f, plan, made)),
+		config = or_null(made and made.env), final = FINAL[plan.action] == true and not rule and not plan.reserves,
+		learner = plan.learner == true, member = hex(plan.member), reason = clean(plan.reason),
+		rule = or_null(rule), waiting_for = waiting_for(plan),
+	}
+end
+
 ---@param f Facts
 ---@param plan Plan
 ---@param rule string?
 ---@param made Config?
 ---@return string one line
 function report.plan_json(f, plan, rule, made)
-	return json.encode {
-		action = plan.action, cluster_id = hex(cluster_of(f, plan, made)),
-		config = or_null(made and made.env), final = FINAL[plan.action] == true and not rule and not plan.reserves,
-		learner = plan.learner == true, member = hex(plan.member), reason = clean(plan.reason),
-		rule = or_null(rule), waiting_for = waiting_for(plan),
-	} .. "\n"
+	return json.encode(report.plan_object(f, plan, rule, made)) .. "\n"
 end
 
 -- status ----------------------------------------------------------------------------------------
@@ -137,19 +142,24 @@ local function registration_row(one)
 	}
 end
 
----@param f Facts
----@param registered Registered[]?  as asked without a change: `changed` is what finish would change
----@return string one line
-function report.status_json(f, registered)
+-- What status_json says, as an object.
+function report.status_object(f, registered)
 	local registrations = {}
 	for i, one in ipairs(registered or {}) do registrations[i] = registration_row(one) end
 	local clusters, inventory = {}, f.inventory
 	for i, cluster in ipairs(f.clusters) do clusters[i] = cluster_row(cluster) end
-	return json.encode {
+	return {
 		clusters = json.list(clusters), complete = inventory ~= nil and inventory.complete,
 		desired = or_null(f.desired), instances = json.list(rows(f)), registrations = json.list(registrations),
 		self = or_null(inventory and inventory.self or f.me.id),
-	} .. "\n"
+	}
+end
+
+---@param f Facts
+---@param registered Registered[]?  as asked without a change: `changed` is what finish would change
+---@return string one line
+function report.status_json(f, registered)
+	return json.encode(report.status_object(f, registered)) .. "\n"
 end
 
 -- Rows of equally many cells as lines with aligned columns.

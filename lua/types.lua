@@ -222,6 +222,24 @@ local Permit = {}
 ---@return Allowed
 function Permit:take(action) end
 
+---@class Survivor             of a cluster without quorum
+---@field name string
+---@field client_url string?
+---@field member_id Id?
+---@field mine boolean         this machine
+---@field revision integer?    what its etcd says on its client port, as the next two; nil: it is silent there
+---@field applied integer?
+---@field term integer?
+---@field why string?          why it is silent
+---@field log {term: integer, index: integer, committed: integer?}?  of this machine alone
+
+---@class Restoration          the commands that make a lost cluster anew
+---@field token string
+---@field file string          of the snapshot
+---@field cluster_id Id        of the new cluster
+---@field snapshot string[]
+---@field machines {name: string, commands: string[]}[]
+
 ---@class Config               what templates and exec receive
 ---@field role "member"|"standby"
 ---@field state "new"|"existing"|nil
