@@ -157,7 +157,7 @@ local function data_object(d)
 	return {
 		asides = d.asides, claim = claim_object(data.claim), cluster_id = hex_or_null(data.cluster_id),
 		locked = data.locked, log = extent(d.log), member_id = hex_or_null(data.member_id), path = or_null(data.path),
-		state = data.state, unused = data.unused, why = data.why,
+		state = data.state, unused = data.unused, why = report.clean(data.why),
 	}
 end
 
@@ -165,7 +165,7 @@ local function marker_object(f)
 	local m = f.marker
 	return {
 		cluster_id = hex_or_null(m and m.cluster_id), configured = f.marker_configured, confirmed = m ~= nil and m.confirmed,
-		unknown = or_null(f.marker_unknown),
+		unknown = f.marker_unknown and report.clean(f.marker_unknown) or json.null,
 	}
 end
 
@@ -175,7 +175,7 @@ local function survivor_objects(d)
 		list[i] = {
 			applied = or_null(one.applied), client_url = or_null(one.client_url), log = extent(one.log),
 			me = one.mine, member = hex_or_null(one.member_id), name = or_null(one.name),
-			revision = or_null(one.revision), term = or_null(one.term), why = one.why or "",
+			revision = or_null(one.revision), term = or_null(one.term), why = report.clean(one.why or ""),
 		}
 	end
 	return list
@@ -191,10 +191,16 @@ local function restore_object(r)
 	}
 end
 
+local function cleaned(texts)
+	local list = json.list {}
+	for i, text in ipairs(texts) do list[i] = report.clean(text) end
+	return list
+end
+
 ---@return string one line
 function diagnosis.json(d)
 	local o = report.status_object(d.facts, d.registered)
-	o.advice, o.data_dir, o.journal = json.list(d.advice), data_object(d), json.list(told_journal(d.facts.journal))
+	o.advice, o.data_dir, o.journal = cleaned(d.advice), data_object(d), cleaned(told_journal(d.facts.journal))
 	o.marker, o.paused = marker_object(d.facts), d.facts.paused
 	o.plan, o.row = report.plan_object(d.facts, d.plan, d.rule), or_null(d.plan.row)
 	o.lost, o.survivors, o.restore = hex_or_null(d.lost and d.lost.id), survivor_objects(d), restore_object(d.restore)

@@ -22,7 +22,7 @@ local function one_line(text)
 end
 
 -- What others said may be no UTF-8, and JSON holds nothing else.
-local function clean(text)
+function report.clean(text)
 	return utf8.len(text) and text or (text:gsub("[\x80-\xff]", "?"))
 end
 
@@ -75,7 +75,7 @@ end
 local function waiting_for(plan)
 	local out = {}
 	for i, one in ipairs(plan.waiting_for or {}) do
-		out[i] = { instance = one.instance, why = clean(one.why) }
+		out[i] = { instance = one.instance, why = report.clean(one.why) }
 	end
 	return json.list(out)
 end
@@ -85,7 +85,7 @@ function report.plan_object(f, plan, rule, made)
 	return {
 		action = plan.action, cluster_id = hex(cluster_of(f, plan, made)),
 		config = or_null(made and made.env), final = FINAL[plan.action] == true and not rule and not plan.reserves,
-		learner = plan.learner == true, member = hex(plan.member), reason = clean(plan.reason),
+		learner = plan.learner == true, member = hex(plan.member), reason = report.clean(plan.reason),
 		rule = or_null(rule), waiting_for = waiting_for(plan),
 	}
 end
@@ -123,7 +123,7 @@ local function instance_row(f, instance)
 	return {
 		addresses = instance.addresses, id = instance.id, member = hex(instance.member),
 		name = instance.name, probe = probe and probe.verdict or "unknown", state = instance.state,
-		why = probe and clean(probe.why) or "was not asked", zone = instance.zone,
+		why = probe and report.clean(probe.why) or "was not asked", zone = instance.zone,
 	}
 end
 
@@ -138,7 +138,7 @@ end
 local function registration_row(one)
 	return {
 		changed = one.changed, ok = one.ok, values = list(one.values), wanted = list(one.wanted), what = one.what,
-		why = one_line(clean(one.why)),
+		why = one_line(report.clean(one.why)),
 	}
 end
 
