@@ -75,7 +75,7 @@ describe("the canonical form", function()
 	local hosts = {
 		["http://h/"] = "h", ["http://h:80/"] = "h", ["https://h:443?a"] = "h", ["https://h:80#a"] = "h:80",
 		["http://h:443"] = "h:443", ["http://u:p@h:8000/@:1"] = "h:8000", ["http://[fd00::1]/"] = "[fd00::1]",
-		["http://[fd00::1]:5000/"] = "[fd00::1]:5000", ["h:7/x"] = "h:7", ["http://h:/"] = "h",
+		["http://[fd00::1]:5000/"] = "[fd00::1]:5000", ["h:7/x"] = "h:7", ["http://h:/"] = "h", ["h/?a=http://b"] = "h", ["HTTP://h:80"] = "h", ["HTTPS://h:443"] = "h",
 	}
 	for url, host in pairs(hosts) do
 		it("takes the host of " .. url, function()
