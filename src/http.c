@@ -160,9 +160,10 @@ static void add_headers(lua_State *L, struct transfer *t)
 	lua_pop(L, 1);
 }
 
+/* Whether the header was given; its name ends in a colon. */
 static bool has_header(const struct transfer *t, const char *name)
 {
-	size_t n = strlen(name);
+	size_t n = strlen(name) - 1;
 	const struct curl_slist *h = t->headers;
 
 	while (h && !(strncasecmp(h->data, name, n) == 0 && strchr(":;", h->data[n])))
@@ -170,9 +171,13 @@ static bool has_header(const struct transfer *t, const char *name)
 	return h;
 }
 
-/* The headers given, those that sign them, and none that libcurl would add on its own. */
+/* The headers given, those that sign them, and none that libcurl would add on its own: it guesses
+ * the type of a body, and lets a large one wait a second for an answer that hardly anybody gives.
+ */
 static void set_headers(lua_State *L, int o, struct transfer *t)
 {
+	static const char *const unasked[] = { "Content-Type:", "Expect:" };
+
 	if (lua_getfield(L, o, "headers") != LUA_TNIL)
 		add_headers(L, t);
 	int type = lua_getfield(L, o, "sign");
@@ -184,8 +189,9 @@ static void set_headers(lua_State *L, int o, struct transfer *t)
 	} else if (type != LUA_TNIL) {
 		luaL_error(L, "sign must be a table");
 	}
-	if (!has_header(t, "content-type") && !http_header(t, "Content-Type:"))
-		luaL_error(L, "out of memory");
+	for (size_t i = 0; i < sizeof unasked / sizeof *unasked; i++)
+		if (!has_header(t, unasked[i]) && !http_header(t, unasked[i]))
+			luaL_error(L, "out of memory");
 }
 
 static void set_method(lua_State *L, int o, CURL *easy)
@@ -194,28 +200,35 @@ static void set_method(lua_State *L, int o, CURL *easy)
 	const char *method = text(L, o, "method");
 	const char *body = text(L, o, "body");
 
+	if (method && strcmp(method, "HEAD") == 0) {
+		if (body)
+			luaL_error(L, "a HEAD has no body");
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+		return;
+	}
+	if (!body && method && (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0))
+		body = ""; /* its length of 0 is sent */
 	if (body) {
 		lua_tolstring(L, -1, &n);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
-	} else if (method && strcmp(method, "HEAD") == 0) {
-		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-	} else if (method && strcmp(method, "POST") == 0) {
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
 	}
-	if (method && strcmp(method, "HEAD") != 0)
+	if (method)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
-/* The environment's proxies, but never on the way to this machine or its metadata. */
+/* The environment's proxies, but never on the way to this machine or its metadata.  Addresses are
+ * named as well as ranges: libcurl 7.88 finds no IPv6 address in a range. */
 static void use_proxy(lua_State *L, CURL *easy)
 {
+	static const char near[] =
+	    "localhost,127.0.0.0/8,169.254.0.0/16,::1,fe80::/10,fd00:ec2::/32,"
+	    "fd00:ec2::254,fd00:ec2::23,fd20:ce::254,metadata.google.internal";
 	const char *none = getenv("no_proxy");
 
 	if (!none)
 		none = getenv("NO_PROXY");
-	lua_pushfstring(L, "%s%slocalhost,127.0.0.0/8,169.254.0.0/16,::1,fe80::/10",
-	    none ? none : "", none && *none ? "," : "");
+	lua_pushfstring(L, "%s%s%s", none ? none : "", none && *none ? "," : "", near);
 	if (none && strcmp(none, "*") == 0)
 		return;
 	curl_easy_setopt(easy, CURLOPT_PROXY, NULL);

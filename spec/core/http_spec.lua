@@ -20,6 +20,7 @@ describe("http.request", function()
 		for i, kind in ipairs { "cut", "huge", "drip", "reset", "silent", "close", "noise", "hole" } do
 			ports[#ports + 1] = { address = "127.44.6.1", port = 8000 + i, kind = kind }
 		end
+		ports[#ports + 1] = { address = "127.44.6.1", port = 8009, kind = "echo" }
 		local tls = { cert = directory .. "/server.crt", key = directory .. "/server.key" }
 		ports[#ports + 1] = { address = "127.44.6.20", port = 8443, kind = "pages", tls = tls,
 			pages = { ["/"] = { 200, "secret" } } }
@@ -48,6 +49,21 @@ describe("http.request", function()
 		local r = assert(http.request { url = base .. "/", method = "PUT", headers = { ["X-A"] = "" }, body = "a\0b" })
 		assert.equal(200, r.status)
 		assert.equal("", assert(http.request { url = base .. "/", method = "HEAD" }).body)
+	end)
+
+	it("adds nothing to a request that was not asked for", function()
+		local function sent(o)
+			o.url = "http://127.44.6.1:8009/x"
+			return assert(http.request(o)).body
+		end
+		local head = " /x HTTP/1.1\r\nHost: 127.44.6.1:8009\r\nAccept: */*\r\n"
+		assert.equal("GET" .. head .. "\r\n", sent {})
+		for _, method in ipairs { "PUT", "POST" } do
+			assert.equal(method .. head .. "Content-Length: 0\r\n\r\n", sent { method = method })
+		end
+		local large = ("x"):rep(3 << 20)
+		assert.equal("PUT" .. head .. "Content-Length: 3145728\r\n\r\n" .. large, sent { method = "PUT", body = large })
+		assert.equal("POST" .. head .. "X: 1\r\nX: 2\r\nContent-Length: 1\r\n\r\ny", sent { body = "y", headers = { X = { "1", "2" } } })
 	end)
 
 	local failures = {
@@ -108,7 +124,7 @@ describe("http.request", function()
 	it("raises on a caller's bug", function()
 		for _, o in ipairs { {}, { url = 1 }, { url = base, headers = { a = 1 } }, { url = base, headers = { ["a\r\nb"] = "c" } },
 			{ url = base, headers = { a = "b\nc" } }, { url = base, headers = { a = { "b", 1 } } },
-			{ url = base, tls = { cert = "x" } }, { url = base, proxy = 1 }, { url = base, limit = 0 } } do
+			{ url = base, tls = { cert = "x" } }, { url = base, method = "HEAD", body = "" }, { url = base, proxy = 1 }, { url = base, limit = 0 } } do
 			assert.has_error(function() http.request(o) end)
 		end
 	end)
@@ -121,8 +137,11 @@ describe("http.request", function()
 			print(status { url = "http://203.0.113.7/", proxy = true, timeout = 1 })
 			print(status { url = "]] .. base .. [[/broken", proxy = true })
 			print(status { url = "]] .. base .. [[/broken" })
+			for _, host in ipairs { "169.254.1.1:1", "[fd00:ec2::254]:1", "[fd00:ec2::23]:1", "metadata.google.internal:1" } do
+				print(status { url = "http://" .. host, proxy = true, timeout = 0.2 } == 404)
+			end
 		]]))
 		local done = assert(proc.run { listener.binary(), "lua", script, env = { http_proxy = base, all_proxy = base, no_proxy = "x.example" } })
-		assert.equal("404\n503\n503\n", done.stdout, done.stderr)
+		assert.equal("404\n503\n503\n" .. ("false\n"):rep(4), done.stdout, done.stderr)
 	end)
 end)
