@@ -1,9 +1,11 @@
-/* proc.c - core.proc: children that are started, captured, waited for and killed; exec.
+/* proc.c - core.proc: children that are captured, waited for and killed; procstart.c starts them.
  *
  * Each child is a struct of its own on one list, so that it is reaped even after Lua forgot it, and
  * nobody else's child ever is.  A child has ended when it was reaped: what it wrote is in the pipes
  * by then, and a grandchild that keeps a pipe open holds up nobody.
  */
+#include "proc.h"
+
 #include "loop.h"
 
 #include <errno.h>
@@ -38,15 +40,6 @@ struct child {
 	bool late;      /* killed by timer */
 	bool forgotten; /* by Lua: free it once reaped */
 	struct child *next;
-};
-
-/* What a child process needs between fork and exec. */
-struct plan {
-	char **argv, **env;
-	const char *dir;
-	int fd[3];  /* -1: as ours */
-	int report; /* where errno goes when exec fails */
-	bool group;
 };
 
 static struct child *children;
@@ -179,116 +172,6 @@ static int check_signal(lua_State *L, int arg)
 	return luaL_argerror(L, arg, "not the name of a signal");
 }
 
-/* Push the strings of the table at index, which keeps them alive, as an array. */
-static char **push_argv(lua_State *L, int index)
-{
-	lua_Integer n = luaL_len(L, index);
-
-	luaL_argcheck(L, n > 0, index, "an empty command");
-	char **argv = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *argv, 0);
-	for (lua_Integer i = 0; i < n; i++) {
-		if (lua_geti(L, index, i + 1) != LUA_TSTRING)
-			luaL_error(L, "argument %I of a command is a %s, not a string", i,
-			    luaL_typename(L, -1));
-		argv[i] = (char *)lua_tostring(L, -1);
-		lua_pop(L, 1);
-	}
-	argv[n] = NULL;
-	return argv;
-}
-
-/* The environment with the changes of the table at index, which may be nil.  Pushes two values: a
- * table that keeps the new strings, and the array. */
-static char **push_env(lua_State *L, int index)
-{
-	size_t n = 0, kept = 0;
-	lua_Integer added = 0;
-
-	lua_newtable(L);
-	if (!lua_isnoneornil(L, index)) {
-		luaL_checktype(L, index, LUA_TTABLE);
-		for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-			if (lua_type(L, -2) != LUA_TSTRING)
-				luaL_error(L, "a name in an environment is no string");
-			if (lua_isboolean(L, -1) && !lua_toboolean(L, -1))
-				continue;
-			lua_pushfstring(L, "%s=%s", lua_tostring(L, -2), luaL_checkstring(L, -1));
-			lua_rawseti(L, -4, ++added);
-		}
-	}
-	while (environ[n])
-		n++;
-	char **env = lua_newuserdatauv(L, (n + (size_t)added + 1) * sizeof *env, 0);
-	for (size_t i = 0; i < n; i++) {
-		int type = LUA_TNIL;
-		if (!lua_isnoneornil(L, index)) {
-			lua_pushlstring(L, environ[i], strcspn(environ[i], "="));
-			type = lua_gettable(L, index);
-			lua_pop(L, 1);
-		}
-		if (type == LUA_TNIL)
-			env[kept++] = environ[i];
-	}
-	for (lua_Integer i = 1; i <= added; i++) {
-		lua_rawgeti(L, -2, i);
-		env[kept++] = (char *)lua_tostring(L, -1);
-		lua_pop(L, 1);
-	}
-	env[kept] = NULL;
-	return env;
-}
-
-static int report(lua_State *L, const char *what, int error)
-{
-	const char *code = error == ENOENT ? "missing" : error == EACCES ? "denied" : "spawn";
-
-	return fail(L, code, "cannot start %s: %s", what, strerror(error));
-}
-
-/* In the child: only what is safe after a fork. */
-static _Noreturn void become(const struct plan *p, const sigset_t *mask)
-{
-	loop_restore_child();
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	if (p->group)
-		setpgid(0, 0);
-	for (int i = 0; i < 3; i++)
-		if (p->fd[i] >= 0 && dup2(p->fd[i], i) < 0)
-			goto failed;
-	if (!p->dir || chdir(p->dir) == 0)
-		execvpe(p->argv[0], p->argv, p->env);
-failed:;
-	int error = errno;
-	(void)!write(p->report, &error, sizeof error);
-	_exit(127);
-}
-
-/* Fork and exec; 0 or the error number of what failed. */
-static int launch(struct plan *p, pid_t *pid)
-{
-	int pipe[2], error = 0;
-	sigset_t all, before;
-
-	if (pipe2(pipe, O_CLOEXEC) != 0)
-		return errno;
-	p->report = pipe[1];
-	sigfillset(&all); /* our handler must not run in the child: it would write to our pipe */
-	sigprocmask(SIG_SETMASK, &all, &before);
-	*pid = fork();
-	if (*pid == 0)
-		become(p, &before);
-	if (*pid < 0)
-		error = errno;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	close(pipe[1]);
-	if (*pid > 0 && read(pipe[0], &error, sizeof error) > 0) {
-		while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
-			continue;
-	}
-	close(pipe[0]);
-	return error;
-}
-
 /* Where descriptor i of the child leads; opens what must be opened. */
 static int open_stream(int i, const char *where, struct capture *c, int *fd)
 {
@@ -338,12 +221,12 @@ static struct child *push_child(lua_State *L, size_t limit)
 /* Start what the table at 1 describes; pushes the child and returns 0, or an error number. */
 static int start(lua_State *L, const char *streams[3], bool group, struct child **made)
 {
-	struct plan p = { .group = group };
+	struct start p = { .group = group };
 	int error = 0;
 
-	p.argv = push_argv(L, 1);
+	p.argv = proc_argv(L, 1);
 	lua_getfield(L, 1, "env");
-	p.env = push_env(L, lua_gettop(L));
+	p.env = proc_env(L, lua_gettop(L));
 	p.dir = option(L, "dir", NULL);
 	lua_getfield(L, 1, "limit");
 	lua_Integer limit = luaL_optinteger(L, -1, LIMIT);
@@ -359,7 +242,7 @@ static int start(lua_State *L, const char *streams[3], bool group, struct child 
 	for (int i = 0; i < 3 && !error; i++)
 		error = open_stream(i, streams[i], captures[i], &p.fd[i]);
 	if (!error)
-		error = launch(&p, &c->pid);
+		error = proc_launch(&p, &c->pid);
 	for (int i = 0; i < 3; i++)
 		if (p.fd[i] >= 0)
 			close(p.fd[i]);
@@ -486,7 +369,7 @@ static int proc_spawn(lua_State *L)
 	int error = start(L, streams, false, &c);
 	if (error) {
 		lua_geti(L, 1, 1);
-		return report(L, lua_tostring(L, -1), error);
+		return proc_failed(L, lua_tostring(L, -1), error);
 	}
 	c->op.push = push_waited;
 	return 1;
@@ -505,7 +388,7 @@ static int proc_run(lua_State *L)
 	int error = start(L, streams, true, &c);
 	if (error) {
 		lua_geti(L, 1, 1);
-		return report(L, lua_tostring(L, -1), error);
+		return proc_failed(L, lua_tostring(L, -1), error);
 	}
 	lua_toclose(L, -1);
 	c->op.push = push_run;
@@ -513,25 +396,6 @@ static int proc_run(lua_State *L)
 	if (timeout > 0 && !loop_set(&c->timer, loop_now() + timeout))
 		return luaL_error(L, "out of memory");
 	return loop_wait(L, &c->op);
-}
-
-/* proc.exec(argv, env) -> nil, message, code: returns only when that failed */
-static int proc_exec(lua_State *L)
-{
-	sigset_t none, before;
-
-	luaL_checktype(L, 1, LUA_TTABLE);
-	lua_settop(L, 2);
-	char **argv = push_argv(L, 1);
-	char **env = push_env(L, 2);
-	sigemptyset(&none);
-	loop_restore_child();
-	sigprocmask(SIG_SETMASK, &none, &before);
-	execvpe(argv[0], argv, env);
-	int error = errno;
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	loop_catch_again();
-	return report(L, argv[0], error);
 }
 
 /* proc.pid() -> integer */
