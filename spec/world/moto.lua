@@ -42,14 +42,14 @@ moto.values = values
 
 --- moto's server at a base URL.
 function moto.new(base)
-	return setmetatable({ base = base, checking = false }, Moto)
+	return setmetatable({ base = base, region = moto.region, checking = false }, Moto)
 end
 
 -- moto finds the service by the scope.  The signature is none, so checking rests meanwhile.
 local function ask(self, service, method, path, body, type)
 	local response = assert(http.request { url = self.base .. path, method = method, body = body, timeout = 60,
 		headers = { ["Content-Type"] = type, Authorization = ("AWS4-HMAC-SHA256 Credential=AKIDSEED/20260101/"
-			.. "%s/%s/aws4_request, SignedHeaders=host, Signature=0"):format(moto.region, service) } })
+			.. "%s/%s/aws4_request, SignedHeaders=host, Signature=0"):format(self.region, service) } })
 	if response.status > 299 then
 		error(("moto: %s %s %s: %d %s"):format(service, method, path, response.status, response.body), 3)
 	end
@@ -58,6 +58,12 @@ end
 
 local function check(self, on)
 	ask(self, "ec2", "POST", "/moto-api/reset-auth", on and "0" or "inf", "text/plain")
+end
+
+--- An instance with tags in another region's default network.
+function Moto:elsewhere(region, tags)
+	local there = setmetatable({ region = region, subnet = false }, { __index = self })
+	return Moto.instance(there, { tags = tags })
 end
 
 --- Any request of a service with paths -> the answer's body.
@@ -115,8 +121,8 @@ end
 --- An instance {id, address}.  o: address, tags, group (attached to that one), params (of RunInstances).
 function Moto:instance(o)
 	o = o or {}
-	local params = tagged({ ImageId = "ami-12c6146b", MinCount = 1, MaxCount = 1, SubnetId = self.subnet,
-		InstanceType = "t3.micro", PrivateIpAddress = o.address }, o.tags)
+	local params = tagged({ ImageId = "ami-12c6146b", MinCount = 1, MaxCount = 1,
+		SubnetId = self.subnet or nil, InstanceType = "t3.micro", PrivateIpAddress = o.address }, o.tags)
 	for key, value in pairs(o.params or {}) do
 		params[key] = value or nil
 	end
@@ -156,6 +162,28 @@ function Moto:group(name, o)
 		self:instance { address = address, tags = o.tags, group = name }
 	end
 	return self:members(name)
+end
+
+--- EC2's items of a group's instances by id, terminated ones as well, for an answer() of a test's own.
+function Moto:items(group)
+	local text = self:call("ec2", "DescribeInstances",
+		{ ["Filter.1.Name"] = "tag:aws:autoscaling:groupName", ["Filter.1.Value.1"] = group })
+	local items = {}
+	for _, id in ipairs(values(text, "instanceId")) do
+		items[id] = self:call("ec2", "DescribeInstances", { ["InstanceId.1"] = id }):match "<instancesSet>(.*)</instancesSet>"
+	end
+	return items
+end
+
+--- An answer of DescribeInstances that lists these items.
+function moto.answer(items, token)
+	local all = {}
+	for i, item in ipairs(items) do
+		all[i] = ("<item><reservationId>r-%d</reservationId><instancesSet>%s</instancesSet></item>"):format(i, item)
+	end
+	return ("<DescribeInstancesResponse xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>1</requestId>"
+		.. "<reservationSet>%s</reservationSet>%s</DescribeInstancesResponse>"):format(table.concat(all),
+		token and "<nextToken>" .. token .. "</nextToken>" or "")
 end
 
 --- Terminated, by a person or by EC2; a group of moto's replaces it at once -> the replacement or nil.

@@ -8,17 +8,16 @@ What the control takes, JSON in and out:
                   serial: one exchange at a time, for servers that bear no more; stream: a path's
                   beginning whose answers never end, passed on byte by byte
     POST /fault   a fault; the first that matches an exchange is applied to it
-    GET /log      [{route, service, action, method, path, status, fault, began, ended}]; seconds of one
-                  clock, ended null while it lasts, status null where the client got none
+    GET /log      [{route, service, key, action, method, path, status, fault, began, ended}]; seconds of
+                  one clock, ended null while it lasts, status null where the client got none
     POST /clear   {faults, log, routes}: forgets them; routes: [name], which are closed
 
-A fault matches by route, service, action, method (equal) and path (a regular expression found in
-it); skip passes over that many matches first, times ends it after so many.  What it does:
+A fault matches by route, service, key, action, method (equal) and path (a regular expression found
+in it); skip passes over that many matches first, times ends it after so many.  What it does:
     delay seconds, before anything else; hang for ever
     reset the connection; after: the server has done its part, and only its answer is lost
     status, headers, body: this answer instead of the server's; html: a captive portal's page
-    cut bytes, of the server's answer, with a length that says so; broken: with its true length
-    cut as "each": 0 bytes of the first, 1 of the second, and so on by `step`
+    cut bytes, of the answer, with a length that says so; broken: with its true length
     date seconds, by which this side's clock is ahead: the Date of answers says so, and a signature
     that is five minutes away is refused as the services do
 """
@@ -112,17 +111,17 @@ REST = {
 
 
 def asked(request):
-    """The service by the credential's scope, and the action by the form or by the path."""
+    """Key and service by the credential's scope, the action by the form or by the path."""
     method, path = (request.first.split(" ") + ["", ""])[:2]
-    scope = re.search(r"Credential=[^/]*/\d+/[^/]*/([^/]+)/aws4_request", request.get("authorization"))
-    service = scope.group(1) if scope else None
+    scope = re.search(r"Credential=([^/]*)/\d+/[^/]*/([^/]+)/aws4_request", request.get("authorization"))
+    key, service = scope.groups() if scope else (None, None)
     action = None
     if "form" in request.get("content-type"):
         action = unique(urllib.parse.parse_qsl(request.body.decode("latin-1"))).get("Action")
     for verb, pattern, name in REST.get(service, []):
         if not action and verb == method and re.search(pattern, path):
             action = name
-    return {"service": service, "action": action, "method": method, "path": path}
+    return {"service": service, "key": key, "action": action, "method": method, "path": path}
 
 
 # What goes wrong ---------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ class Fault:
         self.what, self.seen, self.used = what, 0, 0
 
     def takes(self, exchange):
-        for key in ("route", "service", "action", "method"):
+        for key in ("route", "service", "key", "action", "method"):
             if key in self.what and self.what[key] != exchange[key]:
                 return False
         if not re.search(self.what.get("path", ""), exchange["path"]):
@@ -147,12 +146,10 @@ class Fault:
         return self.what.get(name)
 
     def spoil(self, answer):
-        """What the client gets instead of the server's answer."""
         if self.cut is not None:
             size = len(answer.body)
-            keep = (self.used - 1) * (self.step or 1) if self.cut == "each" else self.cut
-            answer.body = answer.body[:keep]
-            answer.set("Content-Length", max(size, keep + 1) if self.broken else len(answer.body))
+            answer.body = answer.body[:self.cut]
+            answer.set("Content-Length", size if self.broken else len(answer.body))
         if self.date:
             answer.set("Date", email.utils.formatdate(time.time() + self.date, usegmt=True))
 
@@ -249,8 +246,8 @@ class Proxy:
             return await relay(route, request, entry, writer)
         if not answer or fault.after:
             came = await fetch(route, request)
-            fault.spoil(came)
             answer = answer or came
+        fault.spoil(answer)
         if fault.reset:
             tear(writer)
         answer.set("Connection", "close" if fault.broken else None)
