@@ -1,7 +1,8 @@
 -- XML as EC2 sends it.  `write FILE N` makes the answer to DescribeInstances for N instances;
--- `decode FILE RUNS` prints the least CPU seconds that decoding it took, with a provider's shape.
+-- `decode FILE RUNS` prints the least CPU seconds that decoding it took, with the provider's shape.
 -- Run by etcd-bootstrap lua.
 local fs, xml = require "core.fs", require "core.xml"
+local instances = require "aws.instances"
 
 local INSTANCE = [[
         <item>
@@ -136,22 +137,6 @@ local HEAD = [[
 
 local FOOT = "    </reservationSet>\n</DescribeInstancesResponse>\n"
 
-local SHAPE = {
-	DescribeInstancesResponse = {
-		nextToken = true,
-		reservationSet = { item = { { instancesSet = { item = { {
-			instanceId = true, launchTime = true, privateIpAddress = true, privateDnsName = true, ipv6Address = true,
-			instanceState = { code = true, name = true },
-			placement = { availabilityZone = true },
-			tagSet = { item = { { key = true, value = true } } },
-			networkInterfaceSet = { item = { {
-				status = true, privateIpAddress = true, attachment = { deviceIndex = true },
-				ipv6AddressesSet = { item = { { ipv6Address = true } } },
-			} } },
-		} } } } } },
-	},
-}
-
 local verbs = {}
 
 function verbs.write(path, count)
@@ -170,7 +155,7 @@ function verbs.decode(path, runs)
 	for _ = 1, tonumber(runs) do
 		collectgarbage()
 		local from = os.clock()
-		local answer = assert(xml.decode(text, SHAPE))
+		local answer = assert(xml.decode(text, instances.shape))
 		least = math.min(least, os.clock() - from)
 		local first = answer.DescribeInstancesResponse.reservationSet.item[1].instancesSet.item[1]
 		assert(first.tagSet.item[3].value == "production")
