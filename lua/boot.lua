@@ -216,8 +216,7 @@ local function status_of(plan, permit, rule)
 end
 
 local function gave_up(policy, options, plan)
-	local level = plan.exit == DONE and "warn" or "error"
-	log[level](("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
+	log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
 end
 
 local function settle_claim(run)
@@ -277,9 +276,8 @@ local function confirm(policy, f)
 	if not ok then log.warn("the marker is not confirmed: " .. why) end
 end
 
--- After etcd's start: wait for it, promote it, confirm the marker, register.  An etcd that merely waits
--- for its majority at the deadline is no failure.  Without the lock, since `run` may still be on its way
--- to that start.
+-- After etcd's start: wait for it, promote it, confirm the marker, register.  Without the lock, since
+-- `run` may still be on its way to that start.
 ---@return integer exit status
 function boot.finish(policy, options)
 	local state = states.open(policy.state_dir, { readonly = true })

@@ -55,9 +55,7 @@ function finish.decide(f)
 		return plan.of("start", ("this machine's etcd is a voter of cluster %s, which has quorum"):format(
 			plan.hex(probe.cluster_id)))
 	end
-	-- To fail for it would have the service manager stop an etcd that others wait for.
-	return plan.wait(("this machine's etcd runs, and cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)),
-		{ exit = 0 })
+	return plan.wait(("this machine's etcd runs, and cluster %s has no quorum yet"):format(plan.hex(probe.cluster_id)))
 end
 
 return finish

@@ -204,7 +204,7 @@
 ---@field members Founder[]?   claim, new
 ---@field reserves boolean?    of `new` and `claim`, set by boot.lua alone: the marker is reserved first
 ---@field exec string[]?       standby: what run becomes once the outputs are written; without it run ends with 0
----@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3, and 0 where what is waited for needs nobody
+---@field exit integer?        fail: 5 for two clusters, default 4; wait: the status at the deadline, default 3
 ---@field row integer?         of steady's plans: the row of the decision table
 ---@field waiting_for {instance: string, why: string}[]?  wait
 ---@class Allowed              what permit:take returns

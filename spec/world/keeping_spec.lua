@@ -89,14 +89,14 @@ describe("keeping", function()
 		assert.equal(id, w:converge "a")
 	end)
 
-	world.it("an etcd that waits for its majority is nothing that finish fails for", function(w)
+	world.it("finish says that its etcd waits for a majority, and ends with 3 at its deadline", function(w)
 		w:founded "a b c"
 		for name in ("a b c"):gmatch "%S" do w:stop(name) end
 		w:boot "a"
 		w.machines.a.run:says "starts etcd"
 		local run = w:beside("a", "finish", { "--timeout", "5" })
-		assert.equal(0, run:exit(30))
-		assert.is_truthy(run:log():find("warn: gave up after 5 s: this machine's etcd runs, and cluster %x+ has no quorum yet\n"), run:log())
+		assert.equal(3, run:exit(30))
+		assert.is_truthy(run:log():find("error: gave up after 5 s: this machine's etcd runs, and cluster %x+ has no quorum yet\n"), run:log())
 		w:boot_all "b c"
 		w:converge "a b c"
 	end)
