@@ -8,8 +8,8 @@ What the control takes, JSON in and out:
                   serial: one exchange at a time, for servers that bear no more; stream: a path's
                   beginning whose answers never end, passed on byte by byte
     POST /fault   a fault; the first that matches an exchange is applied to it
-    GET /log      [{route, service, key, action, method, path, status, fault, began, ended}]; seconds of
-                  one clock, ended null while it lasts, status null where the client got none
+    GET /log      [{route, agent, service, key, action, method, path, status, fault, began, ended}];
+                  seconds of one clock, ended null while it lasts, status null where the client got none
     POST /clear   {faults, log, routes}: forgets them; routes: [name], which are closed
 
 A fault matches by route, service, key, action, method (equal) and path (a regular expression found
@@ -121,7 +121,8 @@ def asked(request):
     for verb, pattern, name in REST.get(service, []):
         if not action and verb == method and re.search(pattern, path):
             action = name
-    return {"service": service, "key": key, "action": action, "method": method, "path": path}
+    return {"agent": request.get("user-agent"), "service": service, "key": key, "action": action,
+            "method": method, "path": path}
 
 
 # What goes wrong ---------------------------------------------------------------------------------
