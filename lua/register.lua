@@ -16,6 +16,7 @@ local PATIENCE = 30 -- seconds that finish keeps at it: a cloud that is silent m
 local LEAST = 5 -- seconds that it gets even where etcd came up at the deadline
 local AT_ONCE = 10 -- seconds on the way to etcd's start
 local PAUSE = 2 -- seconds at most between two tries
+local LOOKS = 3 -- at most, for changes alone: two who never agree must not go on
 
 local WORTH_ANOTHER_TRY = {
 	timeout = true, refused = true, unreachable = true, dns = true, throttled = true, http = true, parse = true,
@@ -80,7 +81,10 @@ end
 function register.want(policy, f, before_start)
 	if not f.cluster then return nil, "no cluster with quorum is seen, so nothing is registered", "quorum" end
 	local members, silent = voters(f, before_start)
-	if not members[1] then return nil, "no member says that it is healthy, so nothing is registered", "quorum" end
+	if #members < facts.majority(#members + #silent) then -- they would not be taken out for being out of our sight
+		return nil, ("only %d of %d voters say that they are healthy, so nothing is registered"):format(#members,
+			#members + #silent), "quorum"
+	end
 	local etcd = policy.etcd
 	return {
 		cluster_id = f.cluster.id, name = f.me.token, members = members, silent = silent,
@@ -160,13 +164,14 @@ end
 
 -- What changed is looked at again: between our look and our write another may have written what it
 -- saw later than we did, and then the newer look must have the last word.
-local function unsettled(results)
+local function unsettled(results, before_start)
 	local changed, failed = false, false
 	for _, r in ipairs(results) do
+		local may_pass = WORTH_ANOTHER_TRY[r.code] or r.code == "quorum" and not before_start
 		changed = changed or r.changed
-		failed = failed or not r.ok and WORTH_ANOTHER_TRY[r.code] == true
+		failed = failed or not r.ok and may_pass or false
 	end
-	return changed or failed, failed
+	return changed, failed
 end
 
 -- Doing it --------------------------------------------------------------------------------------
@@ -177,11 +182,13 @@ end
 ---@param f Facts
 ---@return true|nil, string?
 local function settle(run, f, patience, before_start)
-	local deadline, said = task.now() + patience, {}
+	local deadline, said, changes = task.now() + patience, {}, 0
 	while true do
 		local results = register.all(run.policy, f, { deadline = deadline, before_start = before_start })
 		tell(results, said)
-		local again, failed = unsettled(results)
+		local changed, failed = unsettled(results, before_start)
+		changes = changes + (changed and 1 or 0)
+		local again = failed or changed and changes < LOOKS
 		local pause = failed and PAUSE * math.random() or 0
 		if not again or task.now() + pause >= deadline then return all_ok(results) end
 		task.sleep(pause)

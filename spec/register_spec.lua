@@ -50,10 +50,10 @@ describe("register.want", function()
 
 	it("has the voters that said themselves that they work, by name", function()
 		local f = facts({ member("2", "b"), member("1", "a"), member("3", "c"), member("4", "d"), member("5", "l", { learner = true }) },
-			{ c = "no-quorum", d = "refused" })
+			{ c = "no-quorum" })
 		local want = assert(register.want(policy, f))
-		assert.equal("a b", names(want))
-		assert.same({ "c", "d", nil }, { want.silent[1].name, want.silent[2].name, want.silent[3] })
+		assert.equal("a b d", names(want))
+		assert.same({ 1, "c" }, { #want.silent, want.silent[1].name })
 		assert.same({
 			id = "1", name = "a", instance = "a", address = "127.0.0.1", zone = "z1", state = "live",
 			addresses = { private_v4 = "10.0.0.1", hostname = "a.internal" },
@@ -77,11 +77,29 @@ describe("register.want", function()
 		assert.same({ "127.0.0.1", {}, "unknown" }, { one.address, one.addresses, one.state })
 	end)
 
-	it("is nothing without quorum, or without a healthy voter", function()
-		local f = facts { member("1", "a", { learner = true }) }
-		assert.same({ "quorum", true }, { select(3, register.want(policy, f)), select(2, register.want(policy, f)):find "healthy" ~= nil })
+	it("is nothing without quorum, or where the majority of the voters is out of sight", function()
+		local function nothing(f, text)
+			local want, why, code = register.want(policy, f)
+			assert.same({ nil, "quorum" }, { want, code })
+			assert.matches(text, why)
+		end
+		local four = { member("1", "a"), member("2", "b"), member("3", "c"), member("4", "d") }
+		nothing(facts(four, { c = "unknown", d = "no-quorum" }), "only 2 of 4 voters")
+		nothing(facts { member("1", "a", { learner = true }) }, "only 0 of 0 voters")
+		local f = facts(four)
 		f.cluster = nil
-		assert.equal("quorum", select(3, register.want(policy, f)))
+		nothing(f, "no cluster with quorum")
+	end)
+
+	it("has this machine's own member before its etcd starts again, and no joiner", function()
+		local f = facts({ member("1", "a"), member("2", "b"), member("3", "c") }, { c = "refused" })
+		f.data_dir = { state = "member", cluster_id = "77", member_id = "3" }
+		assert.equal("a b", names(register.want(policy, f)))
+		assert.equal("a b c", names(register.want(policy, f, true)))
+		f.cluster.members[3].started = false
+		assert.equal("a b", names(register.want(policy, f, true)))
+		f.cluster.members[3].started, f.data_dir.cluster_id = true, "78"
+		assert.equal("a b", names(register.want(policy, f, true)))
 	end)
 end)
 

@@ -28,6 +28,10 @@ local function book(want)
 end
 local function broken() return nil, "the zone Z1 is unknown", "missing" end
 local function silent() task.sleep(600) end
+local function restless()
+	assert(fs.write(path .. ".calls", (fs.read(path .. ".calls") or "") .. "c"))
+	return { what = "restless", values = {}, wanted = {}, changed = true }
+end
 ]]
 
 local function prelude(w)
@@ -90,6 +94,12 @@ describe("finish registers", function()
 		has(w, "a b c")
 	end)
 
+	world.it("again after a change, but not for ever", function(w)
+		w:founded "a"
+		assert.equal(0, (beside(w, "a", "finish", "{ restless }")))
+		assert.equal("ccc", world.read(w.root .. "/book.calls"))
+	end)
+
 	world.it("nobody without quorum, and is no failure where a registrar is", function(w)
 		w:founded "a b c"
 		local code, run = beside(w, "a", "finish", "{ broken, book, function() error 'oh' end }")
@@ -107,7 +117,8 @@ describe("finish registers", function()
 
 		w:stop "b"
 		w:kill "c"
-		assert.equal(3, (beside(w, "a", "finish", "{ book }", "--timeout", "2")))
+		world.wait(function() return not w:health "a" end, 20, "a has no quorum")
+		assert.equal(0, (beside(w, "a", "finish", "{ book }", "--timeout", "2")))
 		has(w, "a b c")
 		code, run = beside(w, "a", "status", "{ book }", "--json")
 		assert.equal(3, code)
