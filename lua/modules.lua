@@ -12,7 +12,7 @@ local modules = {
 	kinds = { "providers", "policies", "registrars", "markers", "templates" },
 	shipped = { -- in the binary; a spec compares it with lua/
 		"markers.file", "markers.s3", "policies.cautious", "policies.standby", "policies.steady", "providers.aws",
-		"providers.command", "providers.static",
+		"providers.command", "providers.static", "registrars.route53", "registrars.target_group",
 		"templates.env", "templates.json",
 	},
 	dirs = {}, -- searched in order
