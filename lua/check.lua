@@ -1,5 +1,6 @@
 -- check.lua - what the values of a policy file must be.  A check takes a value and returns nothing
 -- when it is right, in words what was expected when it is wrong, or nil and the value to use.
+local nearest = require "nearest"
 local net = require "core.net"
 
 local check = {}
@@ -125,6 +126,22 @@ end
 function check.argv_or_function(value)
 	if type(value) ~= "function" and check.argv(value) then
 		return "a list of strings, the program first, or a function"
+	end
+end
+
+-- What is wrong with the options of a maker, nil when nothing is.
+---@param what string  its name
+---@param o any
+---@param kinds table<string, function>  a check for each option
+---@return string?
+function check.options(what, o, kinds)
+	if type(o) ~= "table" then return ("%s: a table of options expected, got %s"):format(what, check.shown(o)) end
+	for _, key in ipairs(check.sorted(o)) do
+		if not kinds[key] then
+			return ("%s: unknown option %s%s"):format(what, tostring(key), nearest.hint(tostring(key), check.sorted(kinds)))
+		end
+		local wanted = kinds[key](o[key])
+		if wanted then return ("%s: %s: %s expected, got %s"):format(what, key, wanted, check.shown(o[key])) end
 	end
 end
 

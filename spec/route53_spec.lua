@@ -180,12 +180,13 @@ describe("route53", function()
 		zone = { sets = {}, page = 100, order = reversed "." }
 		assert.equal("route53 etcd.example.com", assert(register { name = "etcd" }).what)
 		assert.equal("GetHostedZone", calls[1])
+		assert.equal("route53 etcd.prod.example.com", assert(register { name = "etcd.prod", relative = true }).what)
 		assert.equal("route53 etcd.example.org", assert(register { name = "Etcd.example.org." }).what)
 		assert.not_equal("GetHostedZone", calls[1])
 	end)
 
 	local wrong = {
-		{ nil, "a table expected" }, { { name = "a" }, "zone: " }, { { zone = "Z/1", name = "a" }, "zone: " }, { { zone = "Z1" }, "name: " },
+		{ nil, "a table of options expected" }, { { name = "a" }, "zone and name" }, { { zone = "Z/1", name = "a" }, "zone: " }, { { zone = "Z1" }, "zone and name" },
 		{ { zone = "Z1", name = "a b" }, "name: " }, { { zone = "Z1", name = "a", tll = 1 }, "unknown option tll; did you mean ttl%?" },
 		{ { zone = "Z1", name = "a", ttl = 1.5 }, "ttl: " }, { { zone = "Z1", name = "a", srv = 1 }, "srv: true or false" },
 		{ { zone = "Z1", name = "a", members = "x" }, "members: true, or" },

@@ -102,8 +102,8 @@ end)
 
 describe("target_group", function()
 	local wrong = {
-		{ nil, "a table expected" }, { {}, "either name or arn" }, { { name = "a", arn = "b" }, "either name or arn" },
-		{ { nam = "a" }, "unknown option nam; did you mean name%?" }, { { name = "" }, "name: a string expected" },
+		{ nil, "a table of options expected" }, { {}, "either name or arn" }, { { name = "a", arn = "b" }, "either name or arn" },
+		{ { nam = "a" }, "unknown option nam; did you mean name%?" }, { { name = "" }, "name: a string of one line" },
 		{ { name = "a", port = 0 }, "port: " }, { { name = "a", adopt = 1 }, "adopt: true or false" },
 	}
 	for i, case in ipairs(wrong) do

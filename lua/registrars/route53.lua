@@ -3,7 +3,8 @@
 --	register = { route53 { zone = "Z3M3LMPEXAMPLE", name = "etcd.prod.example.com" } }
 --
 --	zone     the hosted zone's id
---	name     A and AAAA records of all members stand here; a bare label is completed by the zone's own name
+--	name     A and AAAA records of all members stand here; a bare label is completed by the zone's own name,
+--	relative true: so is any other name
 --	ttl      seconds of every record, 60
 --	srv      true: SRV records _etcd-server._tcp.NAME and _etcd-client._tcp.NAME, with -ssl where that is https
 --	members  true: a record of its own for each member, MEMBER.NAME; or function(member) -> label
@@ -11,7 +12,7 @@
 --
 -- What is there is read first, and only what differs is written, in one batch.  records.lua says whose
 -- records are whose.
-local nearest = require "nearest"
+local check = require "check"
 local records = require "records"
 local request = require "aws.request"
 local task = require "core.task"
@@ -31,7 +32,7 @@ end
 
 -- The name with all its labels -> name | nil, message, code
 local function full_name(call)
-	if call.o.name:find("%.", 2) then return records.name(call.o.name) end
+	if not call.o.relative and call.o.name:find(".", 1, true) then return records.name(call.o.name) end
 	local t, why, code = ask(call, { action = "GetHostedZone",
 		shape = { GetHostedZoneResponse = { HostedZone = { Name = true } } } })
 	if not t then return nil, why, code end
@@ -203,39 +204,41 @@ end
 
 -- The maker -------------------------------------------------------------------------------------
 
-local OPTIONS = { "zone", "name", "ttl", "srv", "members", "adopt" }
-
-local function check(o)
-	local function bad(fmt, ...) error("route53: " .. fmt:format(...), 4) end
-	if type(o) ~= "table" then bad "a table expected, as route53 { zone = \"Z1\", name = \"etcd.example.com\" }" end
-	for key in pairs(o) do
-		local known = false
-		for _, name in ipairs(OPTIONS) do known = known or key == name end
-		local hint = nearest.hint(tostring(key), { table.unpack(OPTIONS) })
-		if not known then bad("unknown option %s%s", tostring(key), hint) end
-	end
-	local zone = type(o.zone) == "string" and o.zone:gsub("^/?hostedzone/", "") or ""
-	if not zone:find "^%w+$" then bad "zone: the id of a hosted zone expected, as Z3M3LMPEXAMPLE" end
-	if type(o.name) ~= "string" or not records.valid(records.name(o.name)) then bad "name: a host's name expected" end
-	local ttl = o.ttl == nil and 60 or o.ttl
-	if not (math.type(ttl) == "integer" and ttl >= 0 and ttl < 1 << 31) then bad "ttl: whole seconds expected" end
-	for _, name in ipairs { "srv", "adopt" } do
-		if o[name] ~= nil and type(o[name]) ~= "boolean" then bad("%s: true or false expected", name) end
-	end
-	if o.members ~= nil and type(o.members) ~= "boolean" and type(o.members) ~= "function" then
-		bad "members: true, or a function that makes a label of a member, expected"
-	end
-	return zone
+local function bare(zone)
+	return (zone:gsub("^/?hostedzone/", ""))
 end
 
+local OPTIONS = {
+	srv = check.boolean, adopt = check.boolean, relative = check.boolean,
+	zone = function(value)
+		if type(value) ~= "string" or not bare(value):find "^%w+$" then return "the id of a hosted zone" end
+	end,
+	name = function(value)
+		if type(value) ~= "string" or not records.valid(records.name(value)) then return "a host's name" end
+	end,
+	ttl = function(value)
+		if math.type(value) ~= "integer" or value < 0 or value >= 1 << 31 then return "whole seconds" end
+	end,
+	members = function(value)
+		if type(value) ~= "boolean" and type(value) ~= "function" then
+			return "true, or a function that makes a label of a member,"
+		end
+	end,
+}
+
 local function make(_, o)
-	local zone = check(o)
-	local call_o = { zone = zone, name = o.name, ttl = o.ttl or 60, srv = o.srv, members = o.members, adopt = o.adopt }
+	local wrong = check.options("route53", o, OPTIONS)
+	if not wrong and not (o.zone and o.name) then wrong = "route53: zone and name are needed" end
+	if wrong then error(wrong, 2) end
+	local mine = {
+		zone = bare(o.zone), name = o.name, relative = o.relative, ttl = o.ttl or 60, srv = o.srv, members = o.members,
+		adopt = o.adopt,
+	}
 	return function(want)
-		local done, why, code = settle({ o = call_o, deadline = want.deadline }, want)
+		local done, why, code = settle({ o = mine, deadline = want.deadline }, want)
 		if done then return done end
 		return nil, ("route53 %s: %s"):format(o.name, why), code
 	end
 end
 
-return setmetatable({ body_of = body_of, passed = passed }, { __call = make })
+return setmetatable({}, { __call = make })

@@ -12,9 +12,9 @@
 -- Which are ours is written in the group's tags, etcd-bootstrap/ID/PORT with the cluster's id as value,
 -- for a machine that is gone from every list has left no other trace.  Where the credentials may not
 -- read tags, ours are those alone that are on machines that the provider lists.
+local check = require "check"
 local etcd = require "core.etcd"
 local log = require "core.log"
-local nearest = require "nearest"
 local net = require "core.net"
 local request = require "aws.request"
 local task = require "task"
@@ -226,30 +226,15 @@ end
 
 -- The maker -------------------------------------------------------------------------------------
 
-local OPTIONS = { "name", "arn", "port", "region", "outside_vpc", "adopt" }
-
-local function check(o)
-	local function bad(fmt, ...) error("target_group: " .. fmt:format(...), 4) end
-	if type(o) ~= "table" then bad "a table expected, as target_group { name = \"etcd-clients\" }" end
-	for key in pairs(o) do
-		local known = false
-		for _, name in ipairs(OPTIONS) do known = known or key == name end
-		local hint = nearest.hint(tostring(key), { table.unpack(OPTIONS) })
-		if not known then bad("unknown option %s%s", tostring(key), hint) end
-	end
-	if (o.name == nil) == (o.arn == nil) then bad "either name or arn expected" end
-	for _, name in ipairs { "name", "arn", "region" } do
-		if o[name] ~= nil and (type(o[name]) ~= "string" or o[name] == "") then bad("%s: a string expected", name) end
-	end
-	local port = o.port == nil and 1 or o.port
-	if math.type(port) ~= "integer" or port < 1 or port > 65535 then bad "port: a number from 1 to 65535 expected" end
-	for _, name in ipairs { "outside_vpc", "adopt" } do
-		if o[name] ~= nil and type(o[name]) ~= "boolean" then bad("%s: true or false expected", name) end
-	end
-end
+local OPTIONS = {
+	name = check.text, arn = check.text, region = check.text, port = check.port, outside_vpc = check.boolean,
+	adopt = check.boolean,
+}
 
 local function make(_, o)
-	check(o)
+	local wrong = check.options("target_group", o, OPTIONS)
+	if not wrong and (o.name == nil) == (o.arn == nil) then wrong = "target_group: either name or arn is needed" end
+	if wrong then error(wrong, 2) end
 	return function(want)
 		local mine = { name = o.name, arn = o.arn, port = o.port or want.client_port, region = o.region,
 			outside_vpc = o.outside_vpc, adopt = o.adopt }

@@ -118,7 +118,7 @@ describe("finish registers", function()
 		w:stop "b"
 		w:kill "c"
 		world.wait(function() return not w:health "a" end, 20, "a has no quorum")
-		assert.equal(0, (beside(w, "a", "finish", "{ book }", "--timeout", "2")))
+		assert.equal(3, (beside(w, "a", "finish", "{ book }", "--timeout", "2")))
 		has(w, "a b c")
 		code, run = beside(w, "a", "status", "{ book }", "--json")
 		assert.equal(3, code)
