@@ -45,17 +45,21 @@ local function add(list, part)
 	for _, machine in ipairs(part.selected) do take(machine, state_in(part, machine)) end
 	for _, machine in ipairs(part.known) do
 		if belongs(part, machine) then
-			if not list.by_id[machine.id] then doubt = machine.id .. " belongs to them, and EC2 does not select it yet" end
+			-- A dead one may have been let go already.
+			if not list.by_id[machine.id] and machine.state ~= "dead" then
+				doubt = machine.id .. " belongs to them, and EC2 does not select it yet"
+			end
 			take(machine, state_in(part, machine))
 		else -- It lives elsewhere: no founding counts it in, and none goes on without it.
 			take(machine, machine.state == "dead" and "dead" or "leaving")
 		end
 	end
+	local lacking
 	for id, word in pairs(part.group and part.group.lifecycle or {}) do
 		if word == "Terminated" then take({ id = id, name = id, region = part.region }, "dead") end
-		if not list.by_id[id] then doubt = id .. " is in the group, and EC2 does not list it yet" end
+		if not list.by_id[id] and (not lacking or id < lacking) then lacking = id end
 	end
-	return doubt
+	return lacking and lacking .. " is in the group, and EC2 does not list it yet" or doubt
 end
 
 -- A machine that runs, or will, and cannot be reached yet.

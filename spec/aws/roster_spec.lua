@@ -89,6 +89,8 @@ describe("a list of machines", function()
 		{ "with a dead one that was asked for by id", { selected = "a b", known = "c:dead", group = group "ab", missing = { id "c" } }, "a:live b:live c:dead" },
 		{ "with one of elsewhere that was asked for by id", { selected = "a b", known = "c", group = group "ab", missing = { id "c" } }, "a:live b:live c:leaving" },
 		{ "by tags, with one that lost them", { selected = "a", known = "b", tags = { role = "etcd" }, missing = { id "b" } }, "a:live b:leaving" },
+		{ "by tags, with a dead one that still bears them", { selected = "a", known = "b:dead", known_more = { tags = { role = "etcd" } },
+			tags = { role = "etcd" }, missing = { id "b" } }, "a:live b:dead" },
 		{ "that I look at from outside", { selected = "b c", known = "a", group = group "bc" }, "a:leaving b:live c:live" },
 		{ "with one that was selected and asked for", { selected = "a b:leaving", known = "b:dead", group = group "ab", missing = { id "b" } }, "a:live b:leaving" },
 		{ "with a booting one that has an IPv6 address alone", { selected = "a", group = group "a b=Pending", parts = {
@@ -108,6 +110,7 @@ describe("a list of machines", function()
 
 	local doubtful = {
 		{ "one of the group that EC2 does not list", { selected = "a b", group = group "abc" }, id "c" .. " is in the group" },
+		{ "several of the group, the first of which is named", { selected = "a", group = group "abcd" }, id "b" .. " is in the group" },
 		{ "one that is leaving the group, and EC2 does not list it", { selected = "a b", group = group "ab c=Terminating" }, id "c" .. " is in the group" },
 		{ "one of the group that EC2 knows by id alone", { selected = "a b", known = "c", group = group "abc", missing = { id "c" } },
 			id "c" .. " belongs to them" },

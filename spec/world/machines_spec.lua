@@ -151,17 +151,11 @@ cloud.describe("A6 machines", function(it)
 		assert.equal("live - leaving", states(list, both, one, other))
 	end)
 
-	it("in several regions", function(w, c)
-		local here = c:instance { tags = { role = "etcd" } }
-		local home, other = moto.region, "us-east-1"
-		moto.region = other
-		local there = c:instance { tags = { role = "etcd" }, params = { SubnetId = false } }
-		moto.region = home
-		local list = discovered(w, c, here, ("aws.tags { role = 'etcd', regions = { '%s', '%s' } }"):format(other, home))
-		assert.equal("live live", states(list, here, there))
-		assert.equal("live -", states(discovered(w, c, here, "aws.tags { role = 'etcd' }"), here, there))
-		list = discovered(w, c, here, ("aws.tags { role = 'etcd', regions = { '%s' } }"):format(other))
+	it("in other regions than this machine's", function(w, c)
+		local here, there = c:instance { tags = { role = "etcd" } }, c.moto:elsewhere("us-east-1", { role = "etcd" })
+		local list = discovered(w, c, here, "aws.tags { role = 'etcd', regions = { 'us-east-1' } }")
 		assert.equal("leaving live", states(list, here, there))
+		assert.equal("live -", states(discovered(w, c, here, "aws.tags { role = 'etcd' }"), here, there))
 	end)
 
 	it("are unknown where a permission is missing, which is named", function(w, c)
@@ -193,6 +187,24 @@ cloud.describe("F7 a founding", function(it)
 		w:boot_all(names)
 		w:converge(names, 90)
 		assert.is_true(#w:asides(first) >= 1)
+	end)
+end)
+
+cloud.describe("E4 a member", function(it)
+	it("whose machine EC2 has forgotten is evicted after the grace of absence", function(w, c)
+		w.policy.decide = "steady { evict_gone_after = 2, evict_after = 1000 }"
+		local group = c:group("etcd", { desired = 3 })
+		local names = c:machines(group)
+		w:boot_all(names)
+		w:converge(names, 60)
+		w:kill(group[3].id)
+		local new = c:terminate(group[3])
+		local items = c.moto:items "etcd"
+		c:fault { action = "DescribeInstances", status = 200,
+			body = moto.answer { items[group[1].id], items[group[2].id], items[new.id] } }
+		names = c:machines { group[1], group[2], new }
+		w:boot(new.id)
+		w:converge(names, 90)
 	end)
 end)
 
