@@ -145,6 +145,8 @@ local function etcd_of(t)
 	for _, name in ipairs(check.sorted(etcd.extra)) do
 		if check.ours[name] then
 			fault({ "etcd", "extra", name }, "is made from the policy's other keys")
+		elseif name == "ETCD_FORCE_NEW_CLUSTER" then
+			fault({ "etcd", "extra", name }, "throws every other member out at each start; start etcd so by hand, once")
 		end
 	end
 	if etcd.client_port == etcd.peer_port then

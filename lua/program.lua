@@ -55,6 +55,18 @@ function program.disagrees(policy, argv, env)
 	end
 end
 
+-- An etcd that is told to force a new cluster throws every other member out, at each start: that is for
+-- a person's own hands, once.
+local FORCE = "ETCD_FORCE_NEW_CLUSTER"
+
+local function forces(argv)
+	for _, word in ipairs(argv) do
+		if word:find "^%-%-?force%-new%-cluster" then
+			return ("exec has %s: etcd would throw every other member out at each start; start it so by hand, once"):format(word)
+		end
+	end
+end
+
 -- Why the policy's exec cannot be what it is meant to be, before anything is changed for it.  What a
 -- function will return is not known yet.
 ---@param policy Policy
@@ -65,15 +77,17 @@ function program.unfit(policy)
 	if not binary.path(argv[1]) then
 		return ("%s, which exec names, is not to be found: install it, or give its path"):format(argv[1])
 	end
-	return program.disagrees(policy, argv, config.variables(policy))
+	return forces(argv) or program.disagrees(policy, argv, config.variables(policy))
 end
 
 -- The words of the policy's exec for this configuration -> argv | nil, message
 function program.words(policy, made)
 	local argv, why = policy.exec, nil
 	if type(argv) == "function" then argv, why = user.pure("exec", argv, made) end
-	if type(argv) == "table" and not check.argv(argv) then return argv end
-	return nil, why or "exec did not return a list of words"
+	if type(argv) ~= "table" or check.argv(argv) then return nil, why or "exec did not return a list of words" end
+	why = forces(argv)
+	if why then return nil, why end
+	return argv
 end
 
 local function warn_of_overridden(env)
@@ -92,6 +106,7 @@ end
 ---@param argv string[]
 ---@param env table<string, string>
 function program.become(argv, env)
+	if os.getenv(FORCE) then env[FORCE] = "false" end
 	warn_of_overridden(env)
 	log.info("starts " .. table.concat(argv, " "))
 	local _, why = proc.exec(argv, env)

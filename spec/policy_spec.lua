@@ -90,6 +90,7 @@ describe("policy", function()
 		{ "return { S, etcd = { listen = 'a b' } }", "etcd.listen: " },
 		{ "return { S, etcd = { listen = { client = {'x'} } } }", "etcd.listen: " },
 		{ "return { S, etcd = { extra = { ETCD_NAME = 'x' } } }", "extra.ETCD_NAME: is made from" },
+		{ "return { S, etcd = { extra = { ETCD_FORCE_NEW_CLUSTER = true } } }", "extra.ETCD_FORCE_NEW_CLUSTER: throws every other" },
 		{ "return { S, etcd = { extra = { name = 'x' } } }", "etcd.extra: " },
 		{ "return { S, etcd = { peer_port = 2379 } }", "are both 2379" },
 		{ "return { discover = statik {} }", ":1: unknown name \"statik\"; did you mean static%?" },

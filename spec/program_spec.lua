@@ -48,6 +48,14 @@ describe("program", function()
 		end)
 	end
 
+	it("starts no etcd that would throw the other members out", function()
+		local argv, text = program.words({ exec = { "etcd", "--force-new-cluster" } }, {})
+		assert.is_nil(argv)
+		assert.matches("throw every other member out", text)
+		assert.is_nil((program.words({ exec = function() return { "sh", "-force-new-cluster=true" } end }, {})))
+		assert.matches("force", program.unfit { exec = { "sh", "--force-new-cluster" }, output = {}, etcd = POLICY.etcd })
+	end)
+
 	it("takes a list of words from a function, and nothing else", function()
 		assert.same({ "etcd", "a" }, program.words({ exec = function(c) return { "etcd", c.name } end }, { name = "a" }))
 		for _, bad in ipairs { function() return "etcd" end, function() return {} end, function() error "oh" end } do

@@ -203,4 +203,15 @@ describe("refusing", function()
 		w:must_put("a", "k", "v")
 		assert.matches("start: the data is of member", w.machines.a.run:log())
 	end)
+
+	world.it("ETCD_FORCE_NEW_CLUSTER was left in the environment: nobody is thrown out", function(w)
+		w:founded "a b c"
+		w:stop "c"
+		w:boot("c", { env = { ETCD_FORCE_NEW_CLUSTER = "true" } })
+		w.machines.c.run:says "starts etcd"
+		assert.matches("warn: ETCD_FORCE_NEW_CLUSTER stood in the environment", w.machines.c.run:log())
+		w:must_put("c", "k", "v")
+		w:must_get("a", "k", "v")
+		w:converge "a b c"
+	end)
 end)
