@@ -50,10 +50,32 @@ careless["data-dir"] = function(f)
 	end
 end
 
+-- Whoever comes to a cluster makes room for itself.
+careless["not-proven-dead"] = function(f)
+	local cluster = f.cluster
+	if f.data_dir.state ~= "empty" or f.data_dir.claim or not cluster or lists_me(f, cluster.members) then
+		return
+	end
+	for _, member in ipairs(cluster.members) do
+		if not member.learner and cluster.members[2] then
+			return plan("remove", { member = member.id })
+		end
+	end
+end
+
+-- Whoever is added is a voter at once.
+careless["quorum-after"] = function(f, calm)
+	local p = calm(f)
+	if p and p.action == "add" then
+		p.learner = false
+	end
+	return p
+end
+
 return function(rule)
 	local calm = steady { evict_after = 1, evict_gone_after = 1 }
 	local own = assert(careless[rule], "no careless policy for the rule " .. rule)
 	return function(f)
-		return own(f) or calm(f)
+		return own(f, calm) or calm(f)
 	end
 end

@@ -10,6 +10,7 @@ local world = require "spec.world.world"
 local schedule = require "chaos.schedule"
 local fleet = require "chaos.fleet"
 local writer = require "chaos.writer"
+local autopsy = require "chaos.autopsy"
 
 local first <const> = math.tointeger(tonumber(os.getenv "SEED")) or os.time()
 local size <const> = math.tointeger(tonumber(os.getenv "SIZE")) or 3
@@ -19,7 +20,7 @@ local build <const> = os.getenv "BUILD" or "build"
 local patience <const> = broken and 40 or 120 -- seconds to converge in
 
 local function settings(drawn)
-	local o = { size = size, etcd = os.getenv "ETCD" or "etcd", snapshots = drawn.snapshots,
+	local o = { size = size, listed = drawn.listed, etcd = os.getenv "ETCD" or "etcd", snapshots = drawn.snapshots,
 		lose = os.getenv "LOSE" ~= nil }
 	if broken then
 		o.before = { build .. "/test/etcd-bootstrap", "lua", world.here .. "/chaos/broken.lua", broken }
@@ -77,6 +78,10 @@ local function verdict(f, w)
 		why = problem
 		task.sleep(0.2)
 	until task.now() > limit
+	local dead = autopsy(f)
+	if dead then
+		return "lost", dead
+	end
 	return "stuck", ("%d s after the faults: %s"):format(patience, why)
 end
 

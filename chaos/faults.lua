@@ -26,10 +26,14 @@ local function is_minority(f, lost)
 	return count(lost) <= (#f.slots - 1) // 2
 end
 
--- Whether this disk may be lost: a majority of the disks must stay.
+-- Whether this disk may be lost: a majority of the disks must stay, and all of them while the cluster
+-- grows.  One without a log holds nothing yet.
 local function may_destroy(f, m)
+	if not f.world:has_log(m.name) then
+		return true
+	end
 	local lost = lost_with(f, m)
-	if is_minority(f, lost) or f.lose then
+	if is_minority(f, lost) and not f.growing or f.lose then
 		f.destroyed = lost
 		if not is_minority(f, lost) then
 			f.void = f.void or ("%d of %d disks were destroyed, the last of %s"):format(count(lost), #f.slots, m.name)
@@ -156,7 +160,7 @@ function acts.partial(f, m, act)
 	end
 	m.partial = true
 	local list, all = json.list {}, f:entries()
-	for i = 1, act.keep do
+	for i = 1, math.min(act.keep, #all) do
 		list[i] = all[(i + m.slot) % #all + 1]
 	end
 	local text = f:told(list, false)
@@ -168,12 +172,27 @@ function acts.partial(f, m, act)
 	return true
 end
 
+-- The provider is told to have all machines, and knows them from now on.
+function acts.grow(f)
+	f.listed = #f.slots
+	f:publish()
+	return true
+end
+
 -- Each gives a function that says whether it holds.
 local conditions = {}
 
 function conditions.begun(f, act)
 	return function()
 		return f.world:has_log(f.slots[act.of or act.slot].name)
+	end
+end
+
+-- It has a place in a cluster, or the promise of one, and its etcd has never run.
+function conditions.added(f, act)
+	return function()
+		local name = f.slots[act.slot].name
+		return f.world:claimed(name) and not f.world:has_log(name)
 	end
 end
 

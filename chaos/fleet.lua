@@ -85,10 +85,11 @@ end
 
 -- What the provider says --------------------------------------------------------------------------
 
---- The true list.
+--- The true list; of a fleet that is to grow, its first machines only.
 function Fleet:entries()
 	local list = json.list {}
-	for _, m in ipairs(self.slots) do
+	for i = 1, self.listed do
+		local m = self.slots[i]
 		table.insert(list, { id = m.name, name = m.name, address = m.address, state = "live" })
 	end
 	for _, m in ipairs(self.dead) do
@@ -99,7 +100,7 @@ end
 
 --- A list as the provider words it.
 function Fleet:told(list, complete)
-	return json.encode { instances = list, desired = #self.slots, complete = complete, lag = schedule.lag }
+	return json.encode { instances = list, desired = self.listed, complete = complete, lag = schedule.lag }
 end
 
 function Fleet:publish()
@@ -114,7 +115,7 @@ end
 -- What happens ------------------------------------------------------------------------------------
 
 local function await(f, act)
-	local limit = task.now() + (act.wait == "whole" and 6 or PATIENCE)
+	local limit = task.now() + PATIENCE
 	local holds = faults.conditions[act.wait](f, act)
 	while not holds() and task.now() < limit do
 		task.sleep(0.01)
@@ -172,9 +173,9 @@ local function watch(f)
 	while not f.closed do
 		task.sleep(0.3)
 		local before, names = f.destroyed, f:names()
-		if next(before) and pcall(f.world.converge, f.world, names, 0) and f.destroyed == before
-			and f:names() == names then
-			f.destroyed = {}
+		if (next(before) or f.growing) and pcall(f.world.converge, f.world, names, 0)
+			and f.destroyed == before and f:names() == names then
+			f.destroyed, f.growing = {}, false
 			f:note "all machines are voters and well"
 		end
 	end
@@ -188,6 +189,7 @@ function Fleet:heal()
 	self.net:heal()
 	for _, m in ipairs(self.slots) do
 		m.stale, m.partial, m.off_until = nil, nil, 0
+		self.listed = #self.slots
 		if m.main then
 			m.main:kill "CONT"
 		end
@@ -207,7 +209,8 @@ function Fleet:close()
 	return orphans
 end
 
---- The machines of one seed, all off.  o: size, etcd, before (command line before the binary), decide, snapshots.
+--- The machines of one seed, all off.  o: size, listed (how many the provider knows at first), etcd,
+--- before (command line before the binary), decide, snapshots.
 function fleet.new(o)
 	local w = world.new { policy = {
 		finish = "true", interval = "0.3", timeout = "45",
@@ -216,7 +219,8 @@ function fleet.new(o)
 	} }
 	local f = setmetatable({ world = w, net = network.new(w.root, w.net), slots = {}, dead = {}, made = 0,
 		services = {}, ends = {}, counts = {}, destroyed = {}, spared = 0, skipped = 0, before = o.before or {},
-		lose = o.lose, begun = task.now(), log = assert(io.open(w.root .. "/events", "w")) }, Fleet)
+		listed = o.listed, growing = o.listed < o.size, lose = o.lose,
+		begun = task.now(), log = assert(io.open(w.root .. "/events", "w")) }, Fleet)
 	for _, kind in ipairs(schedule.kinds) do
 		f.counts[kind] = 0
 	end

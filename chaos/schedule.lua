@@ -153,27 +153,51 @@ local function blackout(size)
 	return acts
 end
 
+-- A disk is lost, and again as soon as its machine is back.
+local function twice(size)
+	local acts = {}
+	for i = 1, 2 do
+		acts[i] = act("wipe", size, i == 2 and acts[1].slot or nil)
+		acts[i].wait, acts[i].pause = i == 1 and "written" or "begun", between(0, 2)
+	end
+	return acts
+end
+
+-- The cluster begins smaller than it is to be; a newcomer or two lose their disks as soon as they
+-- have been added.
+local function growing(size, listed)
+	local acts = { { kind = "grow", slot = 1, after = 0, wait = "written", pause = between(0, 2) } }
+	for slot = listed + 1, math.random(listed + 1, size) do
+		local one = act("wipe", size, slot)
+		one.wait = "added"
+		table.insert(acts, one)
+	end
+	return acts
+end
+
 local sagas = {
 	latecomer, latecomer, witness, function(size)
 		return witness(size, true)
-	end, blackout,
+	end, blackout, twice, twice, growing, growing,
 }
 
---- The schedule of a seed.
+--- The schedule of a seed: its sequences, snapshots (whether etcd makes many), listed (how many machines
+--- the provider knows at first).
 function schedule.draw(seed, size)
 	math.randomseed(seed)
 	local start = {}
 	for i, slot in ipairs(shuffled(size)) do
 		start[i] = { kind = "boot", slot = slot, off = between(0, 2), after = 0 }
 	end
-	local saga = sagas[math.random(8)]
-	local acts = saga and saga(size) or {}
+	local saga = sagas[math.random(12)]
+	local listed = saga ~= growing and size or size > 3 and math.random(2) == 1 and 3 or 1
+	local acts = saga and saga(size, listed) or {}
 	local singles = single_faults(size, saga and 3 or 0, saga and 8 or 16)
 	if not saga and math.random(3) > 1 then
 		table.insert(acts, { kind = "nothing", slot = 1, after = 0, wait = "written" })
 	end
 	table.move(singles, 1, #singles, #acts + 1, acts)
-	return { start, acts, snapshots = math.random(2) == 1 }
+	return { start, acts, snapshots = math.random(2) == 1, listed = listed }
 end
 
 local function words(value)
