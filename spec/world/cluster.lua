@@ -28,18 +28,19 @@ function cluster.healthy(base, tls)
 		and response.body:find("\"true\"", 1, true) ~= nil
 end
 
---- names (of the started, sorted, in one string), waiting (unstarted and learners), cluster_id, [name] = member, all.
+--- names (of the started) and ids (of all), each sorted in one string, waiting (unstarted and learners), cluster_id,
+--- by[name] = member, all.
 function cluster.members(base, tls)
 	local answer, message = call(base, "/v3/cluster/member/list", {}, tls)
 	if not answer then
 		return nil, message
 	end
 	local seen = { cluster_id = answer.header.cluster_id, waiting = 0, all = {}, by = {} }
-	local names = {}
-	for _, one in ipairs(answer.members) do
+	local names, ids = {}, {}
+	for i, one in ipairs(answer.members) do
 		local member = { id = one.ID, name = one.name or "", peer = one.peerURLs[1],
 			learner = one.isLearner or false, started = one.clientURLs ~= nil }
-		seen.all[#seen.all + 1] = member
+		seen.all[i], ids[i] = member, member.id
 		seen.by[member.name] = member
 		if member.started then
 			names[#names + 1] = member.name
@@ -49,7 +50,8 @@ function cluster.members(base, tls)
 		end
 	end
 	table.sort(names)
-	seen.names = table.concat(names, " ")
+	table.sort(ids)
+	seen.names, seen.ids = table.concat(names, " "), table.concat(ids, " ")
 	return seen
 end
 

@@ -3,27 +3,18 @@
 local assert = require "luassert"
 local world = require "spec.world.world"
 
-local function ids(w, via)
-	local all = {}
-	for i, member in ipairs(w:members(via).all) do
-		all[i] = member.id
-	end
-	table.sort(all)
-	return all
-end
-
 describe("keeping", function()
 	for _, order in ipairs { "a b c", "c b a", "b c a" } do
 		world.it("K4 all stop and start again as " .. order, function(w)
 			local id = w:founded "a b c"
 			w:must_put("a", "k", "v")
-			local before = ids(w, "a")
+			local before = w:members("a").ids
 			for name in order:gmatch "%S" do
 				w:kill(name)
 			end
 			w:boot_all(order)
 			assert.equal(id, w:converge "a b c")
-			assert.same(before, ids(w, "b"))
+			assert.same(before, w:members("b").ids)
 			w:must_get("c", "k", "v")
 		end)
 	end
@@ -103,7 +94,7 @@ describe("keeping", function()
 
 	world.it("K7 an etcd already runs here: outputs refreshed, nothing executed", function(w)
 		w:founded "a b c"
-		local before, running = ids(w, "a"), w.machines.a.run
+		local before, running = w:members("a").ids, w.machines.a.run
 		local kept = w:env "a"
 		assert(os.remove(w.machines.a.output))
 		local code = w:ends("a", { policy = { exec = ("{ \"touch\", %q }"):format(w.root .. "/executed") } })
@@ -117,6 +108,6 @@ describe("keeping", function()
 		assert.same(kept, fresh)
 		assert.is_nil(world.read(w.root .. "/executed"))
 		assert.is_nil(running.done)
-		assert.same(before, ids(w, "a"))
+		assert.same(before, w:members("a").ids)
 	end)
 end)

@@ -1,4 +1,4 @@
--- versions_spec.lua - P1, P2, F1, J1, J2, J4 on every etcd in use with its own flags, growth with
+-- versions_spec.lua - P1, P2, F1, J1, J2, J4, J7 on every etcd in use with its own flags, growth with
 -- `finish`, and clusters half way through an upgrade.  The cases of one etcd share a cluster, in the
 -- order in which they stand.
 
@@ -80,18 +80,19 @@ local function speak_v2(w)
 			return nil
 		end
 		local seen = { waiting = 0, all = {}, by = {} }
-		local names = {}
+		local names, ids = {}, {}
 		for key, value in pairs(response.headers) do
 			seen.cluster_id = key:lower() == "x-etcd-cluster-id" and value or seen.cluster_id
 		end
 		for i, one in ipairs(answer.members) do
-			seen.all[i] = { id = one.id, name = one.name }
+			seen.all[i], ids[i] = { id = one.id, name = one.name }, one.id
 			seen.by[one.name] = seen.all[i]
 			names[#names + 1] = one.name ~= "" and one.name or nil
 			seen.waiting = seen.waiting + (one.name == "" and 1 or 0)
 		end
 		table.sort(names)
-		seen.names = table.concat(names, " ")
+		table.sort(ids)
+		seen.names, seen.ids = table.concat(names, " "), table.concat(ids, " ")
 		return seen
 	end
 	function w.put(_, via, key, value)
@@ -105,36 +106,16 @@ end
 
 -- What is asked -----------------------------------------------------------------------------------
 
--- Another verb beside the etcd that runs there.
-local function beside(w, name, verb, o)
-	local m = w:machine(name)
-	local etcd = m.run
-	o = o or {}
-	o.verb = verb
-	local run = w:boot(name, o)
-	m.run = etcd
-	return run
-end
-
-local function ids(seen)
-	local all = {}
-	for i, member in ipairs(seen.all) do
-		all[i] = member.id
-	end
-	table.sort(all)
-	return table.concat(all, " ")
-end
-
 local function shares(before, after)
 	local count = 0
 	for _, member in ipairs(after.all) do
-		count = count + (ids(before):find(member.id, 1, true) and 1 or 0)
+		count = count + (before.ids:find(member.id, 1, true) and 1 or 0)
 	end
 	return count
 end
 
 local function status(w, name)
-	local run = beside(w, name, "status", { "--json" })
+	local run = w:beside(name, "status", { "--json" })
 	assert.equal(0, run:exit(20))
 	return json.decode(run:stdout())
 end
@@ -142,13 +123,13 @@ end
 -- The run ends with 4, a line that ends in [version], and nothing changed.
 local function refused(w, name, o)
 	o[1], o[2] = "--timeout", "1.5"
-	local before = ids(w:members "a")
-	local run = beside(w, name, "run", o)
+	local before = w:members("a").ids
+	local run = w:beside(name, "run", o)
 	assert.equal(4, run:exit(20), run:log())
 	local line = run:log():match "[^\n]* %[version%]\n"
 	assert.is_truthy(line, run:log())
 	io.write("    ", line)
-	assert.equal(before, ids(w:members "a"))
+	assert.equal(before, w:members("a").ids)
 end
 
 -- Lines in which etcd names the claim file, or does not know a variable that we have written.
@@ -200,11 +181,11 @@ local function status_shape(version)
 end
 
 local function restarting(w)
-	local before = ids(w:members "a")
+	local before = w:members("a").ids
 	w:stop "c"
 	w:boot "c"
 	w:converge "a b c"
-	assert.equal(before, ids(w:members "a"))
+	assert.equal(before, w:members("a").ids)
 	assert.is_false(w:claimed "c")
 end
 
@@ -228,29 +209,42 @@ local function replaced(w)
 	w:converge "a b d"
 	local after = w:members "a"
 	assert.equal(2, shares(before, after))
-	assert.is_falsy(ids(after):find(before.by.c.id, 1, true))
+	assert.is_falsy(after.ids:find(before.by.c.id, 1, true))
 	assert.equal("existing", w:env("d").ETCD_INITIAL_CLUSTER_STATE)
 	w:must_get("d", "k", "v")
 end
 
--- Growth from one to three: newcomers are learners until their own `finish` has promoted them.
-local function growing(w)
-	local o = { policy = { finish = "true" } }
+-- A slot whose etcd never starts is a learner's: the one voter goes on alone.
+local function added_only(w)
+	w.policy.finish = "true"
 	w:founded "a"
-	w:must_put("a", "k", "v")
-	w:list { "a", "b", "c" }
-	w:boot_all("b c", o)
-	local b, c = beside(w, "b", "finish", o), beside(w, "c", "finish", o)
-	assert.equal(0, b:exit(60))
+	w:list { "a", "b" }
+	assert.equal(0, (w:ends("b", { "--no-exec" })))
+	local seen = w:members "a"
+	assert.is_true(seen.by[""].learner)
+	assert.is_true(w:health "a")
+	assert.is_true(w:put("a", "k", "v"))
+	w:boot "b"
+	assert.equal(0, w:beside("b", "finish"):exit(60))
+	w:converge "a b"
+	assert.equal(seen.ids, w:members("a").ids)
+end
+
+-- Newcomers are learners until their own `finish` has promoted them.
+local function growing(w)
+	w:list { "a", "b", "c", "d" }
+	w:boot_all "c d"
+	local c, d = w:beside("c", "finish"), w:beside("d", "finish")
 	assert.equal(0, c:exit(60))
-	w:converge("a b c", 10)
+	assert.equal(0, d:exit(60))
+	w:converge("a b c d", 10)
 	local promoted = 0
 	for _, run in ipairs(w.runs) do
 		local _, count = run:log():gsub("promote done", "")
 		promoted = promoted + count
 	end
-	assert.is_true(promoted >= 2)
-	w:must_get("c", "k", "v")
+	assert.is_true(promoted >= 3)
+	w:must_get("d", "k", "v")
 end
 
 local function known(heard)
@@ -327,10 +321,11 @@ end
 
 for _, version in ipairs { "3.4", "3.5", "3.6", "3.7" } do
 	shared("growth on etcd " .. version, { version }, function(case)
-		case("from one machine to three, with finish", function(w)
+		case("J7 an addition whose etcd never starts costs no quorum", function(w)
 			w.policy.exec = exec(version)
-			growing(w)
+			added_only(w)
 		end)
+		case("J7 from two machines to four, with finish", growing)
 	end)
 end
 

@@ -46,6 +46,12 @@ end
 world.read, world.write, world.succeed = read, write, succeed
 world.here = succeed("pwd"):gsub("%s+$", "")
 world.binary = os.getenv "ETCD_BOOTSTRAP" or world.here .. "/build/etcd-bootstrap"
+world.etcd = os.getenv "ETCD" or "etcd"
+
+--- The version of the etcd that worlds run.
+function world.etcd_version()
+	return succeed(world.etcd, "--version"):match "etcd Version: ([%d.]+)"
+end
 
 --- Waits for a condition: the first true value of `holds()` within `seconds`.
 function world.wait(holds, seconds, what, step)
@@ -192,7 +198,7 @@ local function policy(w, m, o)
 		interval = "0.2",
 		timeout = "60",
 		output = ("{ [%q] = \"env\" }"):format(m.output),
-		exec = "{ \"etcd\", \"--logger=zap\" }",
+		exec = ("{ %q, \"--logger=zap\" }"):format(world.etcd),
 		etcd = braces(etcd),
 	}, w.policy, o.policy or {})
 	return (o.prelude or "") .. "return " .. braces(fields) .. "\n"
