@@ -1,4 +1,4 @@
--- evicting_spec.lua - E1, E4, E5: who is removed, and when.
+-- evicting_spec.lua - E1 to E5: who is removed, and when.
 
 local assert = require "luassert"
 local task = require "core.task"
@@ -39,6 +39,65 @@ describe("evicting", function()
 		w:boot "g"
 		w:converge "a b c f g"
 		w:must_get("g", "k", "v")
+	end)
+
+	-- c is down, and d would take its place if what the provider says were a proof.
+	local function nothing_removed(w, name, o)
+		local before = w:members("a").ids
+		local code, run = w:ends(name, o)
+		assert.is_truthy(code == 3 or code == 4, run:log())
+		assert.equal(before, w:members("a").ids)
+		assert.is_falsy(run:log():find("remove done", 1, true))
+		assert.is_nil(w:output(name))
+	end
+
+	world.it("E2 an error, an empty list, only me, without me, a page of two: nothing is removed", function(w)
+		w:founded "a b c"
+		w:kill "c"
+		local cut = "{\"instances\":[{\"id\":\"a\","
+		for what, text in pairs { ["an error"] = false, ["an empty list"] = "{\"instances\":[]}", ["cut short"] = cut } do
+			local path = w:machine("d").dir .. "/list.json"
+			os.remove(path)
+			if text then
+				world.write(path, text)
+			end
+			w.machines.d.list = path
+			print("    " .. what)
+			nothing_removed(w, "d", { "--timeout", "3" })
+		end
+		for what, list in pairs {
+			["only me"] = { "d", desired = 3 }, ["without me"] = { "a", "b" },
+			["the first page"] = { "a", "d", desired = 3 }, ["the second page"] = { "b", "d", { "c", state = "dead" }, desired = 3 },
+		} do
+			w:list(list, "d")
+			print("    " .. what)
+			nothing_removed(w, "d", { "--timeout", "3" })
+		end
+		w:list({ "a", "b", "d" }, "d")
+		w:boot "d"
+		w:converge "a b d"
+	end)
+
+	world.it("E2 the same lists on the machines of a cluster that restart: nothing is removed", function(w)
+		w:founded "a b c"
+		local before = w:members("a").ids
+		for _, list in ipairs { {}, { "c" }, { "a", "b" }, { "b", "c" } } do
+			w:list(list, "c")
+			w:stop "c"
+			w:boot "c"
+			w:converge "a b c"
+			assert.equal(before, w:members("a").ids)
+		end
+	end)
+
+	world.it("E3 a machine that is leaving, booting, alive or in a state unknown or never heard of: not removed", function(w)
+		w:founded "a b c"
+		w:kill "c"
+		for _, state in ipairs { "leaving", "booting", "live", "unknown", "standby", "stopped" } do
+			w:list({ "a", "b", { "c", state = state }, "d", desired = 3 }, "d")
+			print("    " .. state)
+			nothing_removed(w, "d", { "--timeout", "3" })
+		end
 	end)
 
 	world.it("E4 only after the grace period, counted across runs", function(w)

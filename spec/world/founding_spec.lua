@@ -1,4 +1,4 @@
--- founding_spec.lua - F1 to F8: how a cluster is founded, and when it must not be.
+-- founding_spec.lua - F1 to F11: how a cluster is founded, and when it must not be.
 
 local assert = require "luassert"
 local task = require "core.task"
@@ -168,14 +168,17 @@ describe("founding", function()
 		w:must_get("c", "w", "acknowledged")
 	end)
 
-	-- a has started as new with {a,b,c}; b and c were ready, but never got to start theirs, and are off.
+	-- They take part in the roll call and are ready, but never get to start their etcd.
+	local held_back = { policy = { decide = [[function(facts)
+		local plan = steady.decide(facts)
+		return plan.action == "new" and { action = "wait", reason = "held back" } or plan
+	end]] } }
+
+	-- a has started as new with {a,b,c}; b and c were ready, and are off.
 	local function only_a_started(w)
 		w:list { "a", "b", "c" }
 		w:boot "a"
-		w:boot_all("b c", { policy = { decide = [[function(facts)
-		local plan = steady.decide(facts)
-		return plan.action == "new" and { action = "wait", reason = "held back" } or plan
-	end]] } })
+		w:boot_all("b c", held_back)
 		world.wait(function()
 			return w:has_log "a"
 		end, 30, "a has started as new")
@@ -222,5 +225,129 @@ describe("founding", function()
 		end
 		w:list({ "a", { "b", state = "dead" }, "c", "d" }, "a")
 		w:converge "a c d"
+	end)
+
+	-- Whatever cluster ids these machines' etcds tell of until `over` holds, each as a key.
+	local function clusters_seen(w, names, over)
+		local seen = {}
+		return task.spawn(function()
+			repeat
+				for name in names:gmatch "%S+" do
+					local answer = w:health(name) and w:members(name)
+					if answer then
+						seen[answer.cluster_id] = true
+					end
+				end
+				task.sleep(0.1)
+			until over.now
+			return seen
+		end)
+	end
+
+	-- One machine after the other is told of five, while three were to found.
+	local function resized(w, order, begin)
+		local all, three, over = "a b c d e", { "a", "b", "c" }, {}
+		for name in all:gmatch "%S" do
+			w:list(three, name)
+		end
+		local watching = clusters_seen(w, all, over)
+		begin()
+		for name in order:gmatch "%S" do
+			w:list({ "a", "b", "c", "d", "e" }, name)
+			if not w.machines[name].run then
+				w:boot(name)
+			end
+			task.sleep(math.random() * 0.5)
+		end
+		local id = w:converge(all, 90)
+		over.now = true
+		local seen = watching:join()
+		assert.same({ [id] = true }, seen)
+	end
+
+	world.it("F9 the desired size changes while the first machines wait: one cluster", function(w)
+		resized(w, "d a c b e", function()
+			w:boot "a"
+			w:boot("b"):says "waits for c"
+		end)
+	end)
+
+	world.it("F9 the desired size changes while three are founding: one cluster", function(w)
+		resized(w, "e d b a c", function()
+			w:boot_all "a b c"
+			world.wait(function()
+				return w:claimed "a" or w:claimed "b" or w:claimed "c"
+			end, 30, "one of three has claimed", 0.005)
+		end)
+	end)
+
+	-- b is to take the place of a, which still lives: b ends at its deadline and founds nothing.
+	local function waits(w, list, text)
+		w:list(list)
+		local code, run = w:ends("b", { "--timeout", "3" })
+		assert.equal(3, code)
+		assert.is_truthy(run:log():find(text, 1, true), run:log())
+		never_founded(w, "b")
+	end
+
+	world.it("F10 size 1: while the old machine lives, running, stopped or empty, the new one never founds", function(w)
+		local overlap = { { "a", state = "leaving" }, "b", desired = 1 }
+		local id = w:founded "a"
+		waits(w, overlap, "1 voters of 1 wanted already")
+		waits(w, { "a", "b", desired = 1 }, "1 voters of 1 wanted already")
+		w:kill "a"
+		waits(w, overlap, "leaving")
+		waits(w, { "a", "b", desired = 1 }, "2 living machines, 1 are wanted")
+		w:list(overlap)
+		w:boot "a"
+		assert.equal(id, w:converge "a")
+		w:kill "a"
+		w:wipe "a"
+		w:list(overlap)
+		w:boot("a", { "--timeout", "30" })
+		waits(w, overlap, "leaving")
+		never_founded(w, "a")
+	end)
+
+	local function empty_at(w, name, via)
+		local response = assert(http.request { url = w:peer(via) .. "/members", timeout = 3 })
+		for _, member in ipairs(json.decode(response.body)) do
+			if member.peerURLs[1] == w:peer(name) then
+				return not member.clientURLs or not member.clientURLs[1], tostring(member.id)
+			end
+		end
+	end
+
+	world.it("F11 c took a write, its start unknown to b, and lost its disk: it never takes that slot again", function(w)
+		w:list { "a", "b", "c" }
+		w:boot_all "a b"
+		w:boot("c", held_back)
+		world.wait(function()
+			return w:health "a" and w:health "b"
+		end, 30, "a and b have founded")
+		w:pause "b"
+		w:kill "c"
+		w:boot "c"
+		w:must_put("c", "w", "acknowledged")
+		w:kill "a"
+		w:kill "c"
+		w:wipe "c"
+		w:resume "b"
+		local unstarted, slot = empty_at(w, "c", "b")
+		assert.is_true(unstarted)
+		local code, run = w:ends("c", { "--timeout", "3" })
+		assert.equal(3, code, run:log())
+		never_founded(w, "c")
+		local careless = "function() return { action = \"start\", reason = \"careless\" } end"
+		code, run = w:ends("c", { "--timeout", "2", policy = { decide = careless } })
+		assert.equal(4, code)
+		assert.is_truthy(run:log():find("[amnesia]", 1, true) or run:log():find("[data-dir]", 1, true), run:log())
+		never_founded(w, "c")
+		w:boot_all "a c"
+		w:converge "a b c"
+		assert.not_equal(slot, w:members("b").by.c.id)
+		w:must_get("c", "w", "acknowledged")
+		w:kill "a"
+		w:must_get("b", "w", "acknowledged")
 	end)
 end)
