@@ -99,28 +99,6 @@ describe("killed", function()
 		end)
 	end
 
-	-- strace kills a process as it enters its n-th call of a kind: before each thing that it does to the disk.
-	world.it("W1 founding alone, killed before each call that changes the disk", function(w)
-		w:list { "a" }
-		local calls = "rename,renameat,renameat2,fsync,fdatasync,mkdir,mkdirat,unlink,unlinkat"
-		local n, survived = 0
-		repeat
-			n = n + 1
-			local code = w:ends("a", { "--no-exec", wrap = { "strace", "-D", "-qq", "-o", "/dev/null",
-				"-e", "trace=" .. calls, "-e", ("inject=%s:signal=KILL:when=%d"):format(calls, n) } })
-			survived = code == 0
-			if not survived then
-				assert.equal(137, code)
-				assert.equal(0, (w:ends("a", { "--no-exec" })), "the run after a kill before call " .. n)
-				assert.equal("new", w:env("a").ETCD_INITIAL_CLUSTER_STATE)
-			end
-			w:wipe "a"
-		until survived or n > 100
-		assert.is_true(survived)
-		assert.is_true(n > 4, "strace saw the calls")
-		print(("    killed before each of %d calls"):format(n - 1))
-	end)
-
 	world.it("O3 killed at any moment, the file is the old one or the new one", function(w)
 		w:list { "a" }
 		local path = w.machines.a.output
