@@ -262,6 +262,9 @@ local cases = {
 
 	{ "version", "an etcd older than the cluster", restarting, start, function(f) f.me.etcd_version = "3.3.27" end, true },
 	{ "version", "an etcd two minor versions ahead", restarting, start, function(f) f.me.etcd_version = "3.6.1" end, true },
+	{ "version", "an etcd that runs here already starts nothing", restarting, start, function(f)
+		f.me.etcd_version, f.me.running = "3.3.27", { cluster_id = C0, member_id = id "c" }
+	end },
 	{ "version", "one minor version ahead is fine", restarting, start, function(f) f.me.etcd_version = "3.5.9" end },
 	{ "version", "an unknown version is fine", restarting, start, function(f) f.me.etcd_version = nil end },
 	{ "version", "a cluster that has not settled on one is fine", restarting, start, function(f)

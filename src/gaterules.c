@@ -84,6 +84,8 @@ bool rule_version(const struct view *v, const struct plan *p, struct why *why)
 	if (!v->u || (v->data.state == DATA_MEMBER && v->data.cluster != v->u) ||
 	    !cluster_version(v, &theirs))
 		return true;
+	if (p->action == START && v->me.running) /* it is what it is, and nothing is started */
+		return true;
 	if (p->action == ADD && p->learner && compare(&theirs, &learners) < 0)
 		return rule_no(why,
 		    "cluster %" PRIx64 " is of version %d.%d, which knows no learners; add a "
