@@ -206,15 +206,36 @@ function Moto:terminate(one, o)
 	end
 end
 
---- A role with that policy document (a table) -> keys of it: access_key, secret_key, token.
+--- A role with that policy document, JSON or a table -> keys of it: name, access_key, secret_key, token.
 function Moto:role(name, document)
 	local everyone = { Version = "2012-10-17", Statement = { { Effect = "Allow", Action = "sts:AssumeRole",
 		Principal = { AWS = "*" } } } }
 	local role = self:call("iam", "CreateRole", { RoleName = name, AssumeRolePolicyDocument = json.encode(everyone) })
-	self:call("iam", "PutRolePolicy", { RoleName = name, PolicyName = name, PolicyDocument = json.encode(document) })
+	self:call("iam", "PutRolePolicy", { RoleName = name, PolicyName = name,
+		PolicyDocument = type(document) == "table" and json.encode(document) or document })
 	local text = self:call("sts", "AssumeRole", { RoleArn = values(role, "Arn")[1], RoleSessionName = name })
 	return { name = name, access_key = values(text, "AccessKeyId")[1],
 		secret_key = values(text, "SecretAccessKey")[1], token = values(text, "SessionToken")[1] }
+end
+
+--- A stack of CloudFormation's -> its outputs.
+function Moto:stack(name, template, parameters)
+	local params, n = { StackName = name, TemplateBody = template, ["Capabilities.member.1"] = "CAPABILITY_IAM" }, 0
+	for key, value in pairs(parameters) do
+		n = n + 1
+		params["Parameters.member." .. n .. ".ParameterKey"] = key
+		params["Parameters.member." .. n .. ".ParameterValue"] = value
+	end
+	self:call("cloudformation", "CreateStack", params)
+	local text, outputs = self:call("cloudformation", "DescribeStacks", { StackName = name }), {}
+	local status = values(text, "StackStatus")[1]
+	if status ~= "CREATE_COMPLETE" then
+		error("moto: the stack is " .. tostring(status), 2)
+	end
+	for i, key in ipairs(values(text, "OutputKey")) do
+		outputs[key] = values(text, "OutputValue")[i]
+	end
+	return outputs
 end
 
 return moto
