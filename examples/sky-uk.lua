@@ -28,7 +28,7 @@ local register
 if o.registration_provider == "lb" then
 	register = { target_group { name = o.lb_target_group_name } }
 elseif o.registration_provider == "route53" or not o[1] and o.r53_zone_id ~= "" then
-	register = { route53 { zone = o.r53_zone_id, name = o.dns_hostname, ttl = 300, adopt = true } }
+	register = { route53 { zone = o.r53_zone_id, name = o.dns_hostname, relative = true, ttl = 300, adopt = true } }
 end
 
 local tls = o.enable_tls and {

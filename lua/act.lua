@@ -4,6 +4,7 @@ local log = require "core.log"
 local task = require "core.task"
 local datadir = require "datadir"
 local facts = require "facts"
+local journal = require "journal"
 local look = require "look"
 local marker = require "marker"
 local members = require "members"
@@ -60,7 +61,7 @@ end
 local function change(run, f, plan, permit)
 	local cluster = f.cluster
 	if REMOVES[plan.action] then
-		if not facts.asked_remove(run.journal, cluster.id, plan.member) then
+		if not journal.asked_remove(run.journal, cluster.id, plan.member) then
 			table.insert(run.journal.asked_remove, { cluster_id = cluster.id, member_id = plan.member })
 		end
 		local ok, why = run.state:save()

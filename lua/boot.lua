@@ -4,18 +4,16 @@ local gate = require "core.gate"
 local log = require "core.log"
 local task = require "core.task"
 local act = require "act"
-local calling = require "calling"
 local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
 local diagnose = require "diagnose"
 local diagnosis = require "diagnosis"
 local finish = require "finish"
-local identity = require "identity"
+local handover = require "handover"
 local leave = require "leave"
 local look = require "look"
 local marker = require "marker"
-local output = require "output"
 local policies = require "policy"
 local program = require "program"
 local register = require "register"
@@ -113,81 +111,6 @@ local function settle(run)
 	end
 end
 
--- Hand over -----------------------------------------------------------------------------------
-
-local function first_known(list, peer_url)
-	for _, one in ipairs(list) do
-		local url = one.client_url or one.client_urls and one.client_urls[1]
-		local there = one.peer_url or one.peer_urls and one.peer_urls[1]
-		if url and there == peer_url then return url end
-	end
-end
-
--- Where the members of a configuration are reached, by whatever tells it.
-local function addresses(run, f, made)
-	local list, known = {}, run.state:recall "members"
-	local sources = { { f.me }, f.inventory and f.inventory.instances or {}, known and known.addresses or {} }
-	for _, cluster in ipairs(f.clusters) do table.insert(sources, 1, cluster.members) end
-	for i, founder in ipairs(made.initial_cluster) do
-		list[i] = { name = founder.name, peer_url = founder.peer_urls[1] }
-		for _, source in ipairs(sources) do
-			list[i].client_url = list[i].client_url or first_known(source, founder.peer_urls[1])
-		end
-	end
-	return list
-end
-
--- What the next start may need when everything else is silent.
-local function remember(run, f, made)
-	local me, known = f.me, false
-	run.state:remember("me", {
-		id = me.id, name = me.name, address = me.address, peer_urls = me.peer_urls, client_urls = me.client_urls,
-		token = me.token, on_interface = identity.is_local(me.address),
-	})
-	if made.cluster_id then
-		run.state:remember("members", { cluster_id = made.cluster_id, addresses = addresses(run, f, made) })
-		for _, id in ipairs(run.journal.clusters) do known = known or id == made.cluster_id end
-		if not known then table.insert(run.journal.clusters, made.cluster_id) end
-	end
-	run.state:remember("config", made)
-	return run.state:save()
-end
-
--- Intact data is not kept down by what may be a misjudgement: etcd will say itself what it refuses.
-local function exec(run, f, made)
-	local argv, why = program.words(run.policy, made)
-	if not argv then return failed(why) end
-	local wrong = program.disagrees(run.policy, argv, made.env)
-	if wrong and f.data_dir.state ~= "member" then return failed(wrong) end
-	if wrong then log.error(wrong) end
-	return failed(program.become(argv, made.env))
-end
-
--- The permitted final plan becomes outputs and a running etcd -> exit status, or never.
--- nil, message: what is missing may still turn up.
-local function hand_over(run, plan, f, permit)
-	calling.stop(run)
-	local made, why, code
-	if plan.action == "standby" then
-		made, why, code = config.standby(f, run.policy)
-	else
-		made, why, code = config.make(permit, plan.action, f, run.policy, run.state)
-	end
-	if code == "missing" then return nil, why end
-	if not made then return failed(why) end
-	local ok, problem = output.write(made, run.policy.output)
-	if not ok then return failed(problem) end
-	register.remind(run.policy)
-	act.event(run, "output", plan, { register = function() return register.now(run) end })
-	if plan.action == "standby" then
-		return plan.exec and not run.no_exec and failed(program.become(plan.exec, made.env)) or DONE
-	end
-	ok, problem = remember(run, f, made)
-	if not ok then log.warn("cannot remember this configuration: " .. problem) end
-	if f.me.running or run.no_exec or not run.policy.exec then return DONE end
-	return exec(run, f, made)
-end
-
 -- The verbs -----------------------------------------------------------------------------------
 
 local function begin(policy, options, state, how)
@@ -256,9 +179,10 @@ function boot.run(policy, options)
 	local plan, f, permit, rule = settle(run)
 	if not plan then return wrong_policy(f) end
 	while permit and plan.action ~= "fail" do
-		local status, missing = hand_over(run, plan, f, permit)
-		if status then return status end
-		plan = { action = "wait", reason = missing }
+		local done, why, code = handover.give(run, plan, f, permit)
+		if done then return DONE end
+		if code ~= "missing" then return failed(why) end
+		plan = { action = "wait", reason = why }
 		tell(run, plan)
 		if look.left(run) <= 0 then break end
 		pause(run)

@@ -12,6 +12,7 @@ local config = require "config"
 local credentials = require "credentials"
 local datadir = require "datadir"
 local facts = require "facts"
+local journal = require "journal"
 local identity = require "identity"
 local login = require "login"
 local marker = require "marker"
@@ -254,8 +255,8 @@ end
 
 local function remember_silence(run, f)
 	follow_clock(run)
-	local died = facts.note_dead(run.journal, f.cluster, f.inventory, task.time())
-	local pending = facts.note_pending(run.journal, f.cluster, f.now)
+	local died = journal.note_dead(run.journal, f.cluster, f.inventory, task.time())
+	local pending = journal.note_pending(run.journal, f.cluster, f.now)
 	run.unsaved = died or pending
 	run.saw_quorum = f.cluster ~= nil
 	run.missing = facts.missing(f)

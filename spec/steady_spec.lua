@@ -1,5 +1,6 @@
 -- The decision table, row by row: what is seen -> what is planned.
 local facts = require "facts"
+local journal = require "journal"
 local rollcall = require "rollcall"
 local steady = require "policies.steady"
 
@@ -65,7 +66,7 @@ local function seen(o)
 	f.clusters = facts.clusters(f.probes, f.me)
 	f.cluster = facts.one_quorum(f.clusters)
 	facts.match(f.inventory, f.cluster)
-	facts.note_dead(f.journal, f.cluster, f.inventory, f.now)
+	journal.note_dead(f.journal, f.cluster, f.inventory, f.now)
 	f.desired = o.desired or f.inventory and f.inventory.desired
 	if f.inventory and f.inventory.complete then
 		f.founding = { list = facts.founders(f.inventory), token = "t-1", cluster_id = "900", member_id = "11" }

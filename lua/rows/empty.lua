@@ -1,6 +1,7 @@
 -- empty.lua - rows 7 to 11 and 16 to 19 of the decision table: an empty machine, and what is seen of
 -- clusters that it cannot simply join.  Pure.
 local facts = require "facts"
+local journal = require "journal"
 local plan = require "plan"
 
 local rows = {}
@@ -70,7 +71,7 @@ function rows.row_10_added(f)
 	if not claim or not cluster or cluster.id ~= claim.cluster_id then return end
 	local member = facts.find(cluster.members, claim.member_id)
 	if not member or member.started or not facts.at_my_address(member, f.me) then return end
-	if facts.asked_remove(f.journal, cluster.id, member.id) then return end
+	if journal.asked_remove(f.journal, cluster.id, member.id) then return end
 	return plan.of("start", ("this machine was added to cluster %s as member %s and has not started yet"):format(
 		plan.hex(cluster.id), plan.hex(member.id)))
 end

@@ -1,6 +1,7 @@
 -- members.lua - rows 12 to 15 of the decision table: an empty machine and a cluster that works.  Pure.
 local changes = require "members"
 local facts = require "facts"
+local journal = require "journal"
 local plan = require "plan"
 
 local rows = {}
@@ -32,7 +33,7 @@ end
 -- Hidden data: whether the disk was lost cannot be known, so a slot that has started is kept.
 local function hidden_start(f, member)
 	local added = plan.tried(f, "add", member.id)
-	if member.started or (added and added.ok and not facts.asked_remove(f.journal, f.cluster.id, member.id)) then
+	if member.started or (added and added.ok and not journal.asked_remove(f.journal, f.cluster.id, member.id)) then
 		return plan.of("start", ("member %s is this machine's slot; with data_dir = false it cannot be known whether "
 			.. "its disk was lost"):format(plan.hex(member.id)), { warn = member.started })
 	end
