@@ -5,15 +5,6 @@ local assert = require "luassert"
 local cloud = require "spec.world.cloud"
 local moto = require "spec.world.moto"
 
-local function ids(seen)
-	local all = {}
-	for i, member in ipairs(seen.all) do
-		all[i] = member.id
-	end
-	table.sort(all)
-	return table.concat(all, " ")
-end
-
 local function names(list)
 	local all = {}
 	for i, one in ipairs(list) do
@@ -37,7 +28,7 @@ cloud.describe("aws.asg with real etcd", function(it)
 		w:boot(new.id)
 		w:converge(names { group[1], group[2], new }, 90)
 		w:must_get(new.id, "k", "v")
-		local after = ids(w:members(new.id))
+		local after = w:members(new.id).ids
 		for _, member in ipairs(before.all) do
 			assert.equal(member.name ~= group[3].id, after:find(member.id, 1, true) ~= nil, member.name)
 		end
@@ -50,7 +41,7 @@ cloud.describe("aws.asg with real etcd", function(it)
 		local dead = group[3]
 		w:boot_all(c:machines(group, { group = "etcd" }))
 		w:converge(names(group), 90)
-		local before = ids(w:members(group[1].id))
+		local before = w:members(group[1].id).ids
 		w:kill(dead.id)
 		c.moto:call("autoscaling", "EnterStandby", { AutoScalingGroupName = "etcd",
 			["InstanceIds.member.1"] = dead.id, ShouldDecrementDesiredCapacity = "true" })
@@ -62,7 +53,7 @@ cloud.describe("aws.asg with real etcd", function(it)
 			local code = w:ends(new.id, { "--timeout", tostring(seconds or 2) })
 			assert.is_true(code == 3 or code == 4, what)
 			assert.is_true(#c:log { action = "DescribeInstances" } > 0, what)
-			assert.equal(before, ids(w:members(group[1].id)), what)
+			assert.equal(before, w:members(group[1].id).ids, what)
 			c:heal()
 		end
 		local function listed(what, items)

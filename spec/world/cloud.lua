@@ -29,9 +29,9 @@ local SERVER, MOCK = CACHE .. "/moto/bin/moto_server", CACHE .. "/bin/metadata-m
 
 --- What is not here, or nil.
 function cloud.missing()
-	for path, maker in pairs { [SERVER] = "tools/python/install moto", [MOCK] = "tools/go/build metadata-mock" } do
-		if not world.read(path) then
-			return ("no %s (%s)"):format(path:match "[^/]*$", maker)
+	for _, part in ipairs { { SERVER, "tools/python/install moto" }, { MOCK, "tools/go/build metadata-mock" } } do
+		if not world.read(part[1]) then
+			return ("no %s (%s)"):format(part[1]:match "[^/]*$", part[2])
 		end
 	end
 end
@@ -236,9 +236,7 @@ function cloud.describe(name, body)
 		end)
 		body(function(title, test)
 			if why then
-				return busted.it(title, function()
-					busted.pending(why)
-				end)
+				return busted.pending(title .. ": " .. why)
 			end
 			return world.it(title, function(w)
 				c:begin(w)

@@ -2,6 +2,7 @@
 
 local assert = require "luassert"
 local http = require "core.http"
+local proc = require "core.proc"
 local task = require "task"
 local cloud = require "spec.world.cloud"
 local moto = require "spec.world.moto"
@@ -171,5 +172,14 @@ cloud.describe("the cloud", function(it)
 		local response = regions(c, { ahead = 600 })
 		assert.equal(200, response.status)
 		assert.is_truthy(moto.values(response.body, "regionName")[1])
+	end)
+end)
+
+describe("without moto", function()
+	world.it("all of this is skipped, and says why", function(w)
+		local result = assert(proc.run { world.binary, "lua", "/usr/bin/busted", "--ignore-lua", "-o", "spec/handler.lua",
+			"spec/world/permissions_spec.lua", env = { ETCD_BOOTSTRAP_CACHE = w.root, TALLY = false }, timeout = 60 }).stdout
+		assert.is_truthy(result:find "0 passed, 0 failed, %d+ skipped", result)
+		assert.is_truthy(result:find("no moto_server (tools/python/install moto)", 1, true), result)
 	end)
 end)
