@@ -3,18 +3,15 @@
 
     faults.py blackhole ADDRESS PORT...          the connection never completes
     faults.py answer KIND ADDRESS PORT...        every request gets the same bad answer
-    faults.py proxy ADDRESS:PORT TARGET:PORT     passes requests on, by the mode in --control
 
 Prints "ready" once it listens, and runs until it is killed.  --log FILE gets a line per request:
-time, method, path, status.  The modes of the proxy, read again at each connection: "pass",
-"delay SECONDS", "cut BYTES", "hang", "reset".
+time, method, path, kind.  In front of a real server: proxy.py.
 """
 
 import argparse
 import asyncio
 import socket
 import ssl
-import struct
 import sys
 import time
 
@@ -108,62 +105,6 @@ def answering(kind, log):
     return guarded
 
 
-def read_mode(path):
-    try:
-        with open(path) as file:
-            words = file.read().split()
-    except (OSError, TypeError):
-        words = []
-    return words or ["pass"]
-
-
-def reset(writer):
-    linger = struct.pack("ii", 1, 0)
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.close()
-
-
-def close_after(head):
-    """The head with Connection: close, so that the end of the answer is the end of the stream."""
-    lines = [l for l in head.split(b"\r\n") if not l.lower().startswith(b"connection:")]
-    return b"\r\n".join([lines[0], b"Connection: close"] + lines[1:])
-
-
-def proxying(target, control, log):
-    host, port = target.rsplit(":", 1)
-
-    async def serve(reader, writer):
-        head, body = await read_request(reader)
-        mode = read_mode(control)
-        if not head or mode[0] == "reset":
-            log.line(head, mode[0])
-            return reset(writer)
-        if mode[0] == "hang":
-            log.line(head, "hang")
-            await asyncio.sleep(3600)
-        if mode[0] == "delay":
-            await asyncio.sleep(float(mode[1]))
-        try:
-            upstream, out = await asyncio.open_connection(host, int(port))
-        except OSError:
-            log.line(head, "refused")
-            return reset(writer)
-        out.write(close_after(head) + body)
-        answer = await upstream.read()
-        out.close()
-        log.line(head, answer[9:12].decode("latin-1") or "none")
-        writer.write(answer[: int(mode[1])] if mode[0] == "cut" else answer)
-        await finish(writer)
-
-    async def guarded(reader, writer):
-        try:
-            await serve(reader, writer)
-        except (ConnectionError, OSError):
-            pass
-
-    return guarded
-
-
 def blackhole(address, ports):
     """Listeners whose queue is full: the handshake is dropped, so a connection times out."""
     kept = []
@@ -197,15 +138,11 @@ async def run(options, rest):
     kept = []
     if options.what == "blackhole":
         kept = blackhole(rest[0], [int(p) for p in rest[1:]])
-    elif options.what == "answer":
+    else:
         handler = answering(rest[0], log)
         for port in rest[2:]:
             kept.append(await asyncio.start_server(
                 handler, rest[1], int(port), ssl=tls_context(options)))
-    else:
-        host, port = rest[0].rsplit(":", 1)
-        handler = proxying(rest[1], options.control, log)
-        kept.append(await asyncio.start_server(handler, host, int(port)))
     print("ready", flush=True)
     await asyncio.Event().wait()
     return kept
@@ -213,8 +150,8 @@ async def run(options, rest):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["blackhole", "answer", "proxy"])
-    for option in ("--log", "--control", "--cert", "--key", "--client-ca"):
+    parser.add_argument("what", choices=["blackhole", "answer"])
+    for option in ("--log", "--cert", "--key", "--client-ca"):
         parser.add_argument(option)
     options, rest = parser.parse_known_args()
     try:

@@ -92,10 +92,6 @@ async def read_body(message, reader, to_end):
         raise Gone from e
 
 
-def unique(pairs):
-    return {k: v for k, v in pairs}
-
-
 # What is asked -----------------------------------------------------------------------------------
 
 # Of services that have paths instead of actions: what IAM calls the request.
@@ -117,7 +113,7 @@ def asked(request):
     key, service = scope.groups() if scope else (None, None)
     action = None
     if "form" in request.get("content-type"):
-        action = unique(urllib.parse.parse_qsl(request.body.decode("latin-1"))).get("Action")
+        action = dict(urllib.parse.parse_qsl(request.body.decode("latin-1"))).get("Action")
     for verb, pattern, name in REST.get(service, []):
         if not action and verb == method and re.search(pattern, path):
             action = name
