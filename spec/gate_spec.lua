@@ -161,6 +161,15 @@ local function leaving()
 	return f
 end
 
+-- x with a copy of c's disk; c itself runs.
+local function copied()
+	local f = restarting()
+	f.me = { id = "i-x", name = "x", peer_urls = { url "x" }, client_urls = {}, token = "t", etcd_version = "3.4.23" }
+	f.inventory.self, f.inventory.instances = "i-x", instances "abcx"
+	f.probes["i-c"] = etcd("c", "quorum", members "abc")
+	return f
+end
+
 local function drop_from_lists(name)
 	return function(f)
 		for _, p in pairs(f.probes) do
@@ -508,6 +517,18 @@ local cases = {
 		f.probes["i-x"] = probe("x", "waiting", { answer = blank "x" })
 	end },
 	{ "data-dir", "used data of a founding that cannot finish", hopeless, aside, function(f) f.data_dir.unused = false end, true },
+	{ "data-dir", "a copy of a living member's disk", copied, start, function() end, true },
+	{ "data-dir", "a copy of the disk of a member that has lost its quorum", copied, start, function(f)
+		f.probes = { ["i-c"] = etcd("c", "no-quorum", members "abc") }
+	end, true },
+	{ "data-dir", "a moved disk, another etcd at its old address", copied, start, function(f) f.probes["i-c"].member_id = "5" end },
+	{ "data-dir", "a moved disk, its old address silent", copied, start, function(f) f.probes["i-c"] = probe("c", "unknown") end },
+	{ "data-dir", "my etcd, which answers under another address of mine too", copied, start, function(f)
+		f.me.running = { cluster_id = C0, member_id = id "c" }
+	end },
+	{ "data-dir", "the address of a living member whose disk was copied", copied, update_c, function() end, true },
+	{ "data-dir", "a living member whose disk was copied, to be left", copied, leave "c", function() end, true },
+	{ "not-proven-dead", "a living learner whose disk was copied", copied, remove "c", alter("c", { learner = true }), true },
 	{ "data-dir", "another's address", restarting, { action = "update", member = id "a" }, function() end, true },
 	{ "data-dir", "my learner's address", restarting, update_c, alter("c", { learner = true }), true },
 	{ "data-dir", "my own address", restarting, update_c, alter("c", { peer_urls = { url "x" } }) },

@@ -78,8 +78,28 @@ bool rule_amnesia(const struct view *v, const struct plan *p, struct why *why)
 	    m->id, cluster);
 }
 
+/* Where an etcd answers as the member that this disk is of, while none runs here: one of two disks
+ * is a copy of the other, and what both vote on is voted twice. */
+static const char *twin(const struct view *v)
+{
+	for (size_t i = 0; !v->me.running && i < v->nprobes; i++) {
+		const struct probe *p = &v->probes[i];
+		if (p->verdict >= FOUNDING && p->cluster == v->data.cluster && p->member &&
+		    p->member == v->data.member)
+			return p->url;
+	}
+	return NULL;
+}
+
 static bool runs_on_data(const struct view *v, struct why *why)
 {
+	const char *url = twin(v);
+
+	if (url)
+		return rule_no(why,
+		    "an etcd at %s answers as member %" PRIx64 " of cluster %" PRIx64 ", which the "
+		    "data here is of: one disk is a copy of the other; move the copy away by hand",
+		    url, v->data.member, v->data.cluster);
 	if (v->me.running && v->me.member &&
 	    (v->me.cluster != v->data.cluster || v->me.member != v->data.member))
 		return rule_no(why,
@@ -273,7 +293,7 @@ static bool address_mine(const struct view *v, const struct plan *p, struct why 
 		    "member %" PRIx64 " is a learner, and an update would lose that; remove it and "
 		    "add it anew",
 		    p->member);
-	return true;
+	return runs_on_data(v, why);
 }
 
 /* Who leaves is who this disk is; where that cannot be seen, who answers on my own ports. */

@@ -31,7 +31,7 @@ static bool own_slot(const struct view *v, const struct member *m)
 {
 	if (v->data.state == DATA_MEMBER)
 		return v->data.cluster == v->u && v->data.member == m->id && m->learner &&
-		       !v->me.running && !seen_at_mine(v, m);
+		       !v->me.running && !seen_at_mine(v, m) && !seen_answers(v, m);
 	if (v->data.state != DATA_EMPTY && (v->data.state != DATA_HIDDEN || m->started))
 		return false;
 	if (!seen_mine(v, m) || v->me.running || !seen_strong(v) || !name_free(v, m))

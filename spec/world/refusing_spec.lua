@@ -118,6 +118,28 @@ describe("refusing", function()
 		assert.is_true(w:has_log "a")
 	end)
 
+	world.it("a copy of a living member's disk starts nowhere, moves nobody and leaves nothing", function(w)
+		local function copy()
+			w:wipe "d"
+			world.succeed("cp", "-r", w.machines.c.data, w:machine("d").data)
+		end
+		w:founded "a b c"
+		w:list { "a", "b", "c", "d", desired = 3 }
+		w:machine "d"
+		copy()
+		refused(w, "d", "data-dir")
+		refused(w, "d", "data-dir", nil, { verb = "leave" })
+		assert.equal(w:peer "c", w:members("a").by.c.peer)
+		w:converge "a b c"
+		w:stop "c"
+		copy()
+		w:must_put("a", "k", "v")
+		w:boot "d" -- a disk that has moved
+		w:converge "a b d"
+		assert.equal(w:peer "d", w:members("a").by.d.peer)
+		w:must_get("d", "k", "v")
+	end)
+
 	world.it("W4 no descriptor reaches what run ends in, and the limit of files is the old one", function(w)
 		local seen = w.root .. "/seen"
 		w:list { "a" }
