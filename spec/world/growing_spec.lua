@@ -3,6 +3,7 @@
 
 local assert = require "luassert"
 local task = require "core.task"
+local cluster = require "spec.world.cluster"
 local world = require "spec.world.world"
 
 local PATIENCE <const> = 90 -- seconds
@@ -74,5 +75,42 @@ describe("growing", function()
 				print("    " .. figures(times))
 			end)
 		end
+	end
+
+	-- A young cluster refuses at once, and that is another case.
+	local function takes_additions(w)
+		local slot = world.wait(function()
+			return (cluster.add(w:client "a", w:peer "x", true))
+		end, 30, "a learner is added by hand")
+		assert(cluster.call(w:client "a", "/v3/cluster/member/remove", { ID = slot }))
+	end
+
+	-- Two of three stop in the middle of it: the leader may have written the change down, or never heard of it.
+	for i = 1, repeats do
+		world.it("J5 an addition whose request hangs is never taken for a no, repeat " .. i, function(w)
+			w:founded "a b c"
+			takes_additions(w)
+			w:list { "a", "b", "c", "d" }
+			local stop = { "b", "c" }
+			for k, name in ipairs(stop) do
+				stop[k] = tostring(w.machines[name].run.pid)
+			end
+			local run = w:boot("d", { prelude = "local proc, stopped = require \"core.proc\", false\n", policy = {
+				finish = "true",
+				on = ([[function(event)
+		if event.kind == "plan" and event.action == "add" and not stopped then
+			stopped = true
+			proc.run { "kill", "-STOP", %q, %q }
+		end
+	end]]):format(stop[1], stop[2]) } })
+			run:says "add did not go through"
+			w:resume "b"
+			w:resume "c"
+			assert.equal(0, w:beside("d", "finish", { policy = { finish = "true" } }):exit(60))
+			w:converge "a b c d"
+			print("    " .. run:log():match "add did not go through[^\n]*")
+			assert.is_nil(run.done)
+			assert.is_falsy(run:log():find("member count is unequal", 1, true))
+		end)
 	end
 end)
