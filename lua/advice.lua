@@ -52,10 +52,11 @@ end
 BY_ROW[19] = function()
 	return "start the old members on their data, or restore a snapshot; if they are gone for good, remove the marker"
 end
-BY_ROW[20] = function(_, plan)
-	return plan.waiting_for
-		and ("run etcd-bootstrap run, with the same list of machines, on %s"):format(names(plan.waiting_for))
-		or "see to the list of machines: the line above says what is missing"
+BY_ROW[20] = function(f, plan)
+	if plan.waiting_for then
+		return ("run etcd-bootstrap run, with the same list of machines, on %s"):format(names(plan.waiting_for))
+	end
+	return f.inventory and "see to the list of machines: the line above says what is missing" or nil
 end
 
 -- Voters that are not seen to work.

@@ -55,7 +55,7 @@ local function one_of(name, ...)
 			end
 		end
 		return usage("%s is none of %s%s", value, table.concat(allowed, ", "),
-			nearest.hint(value, allowed))
+			nearest.name(value, allowed) and nearest.hint(value, allowed) or "")
 	end
 end
 

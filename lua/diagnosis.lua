@@ -11,6 +11,9 @@ local diagnosis = {}
 local hex = etcd.hex
 
 local function told_me(me)
+	if not me.peer_urls[1] then
+		return ("%s, etcd %s"):format(me.name or me.id or "unknown", me.etcd_version or "of unknown version")
+	end
 	return ("%s, peer %s, client %s, etcd %s%s"):format(me.name or me.id or "unknown", table.concat(me.peer_urls, ","),
 		table.concat(me.client_urls, ","), me.etcd_version or "of unknown version", me.running and ", which runs" or "")
 end

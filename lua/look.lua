@@ -85,6 +85,10 @@ end
 
 -- The machines --------------------------------------------------------------------------------
 
+local function no_inventory(why)
+	return nil, "what discover returned is not what inventory {} makes: " .. tostring(why), "parse"
+end
+
 -- Ask the provider, as a task of its own.
 local function discover(run)
 	return task.spawn(function()
@@ -95,10 +99,10 @@ local function discover(run)
 		local inventory, why, code = user.call("discover", run.policy.discover, ask)
 		if not inventory then return nil, why, code end
 		local fine, ok, problem = pcall(config.derive, run.policy, inventory)
-		if not fine then return nil, "what discover returned is not an inventory: " .. tostring(ok), "parse" end
+		if not fine then return no_inventory(ok) end
 		if not ok then return nil, problem, "parse" end
 		fine, inventory = pcall(facts.track, run.list, inventory, began, task.now())
-		if not fine then return nil, "what discover returned is not an inventory: " .. tostring(inventory), "parse" end
+		if not fine then return no_inventory(inventory) end
 		run.inventory = inventory
 		return inventory
 	end)

@@ -156,11 +156,11 @@ local function etcd_of(t)
 	return etcd
 end
 
-local function output_of(path, spec)
+local function output_of(key, path, spec)
 	if type(path) ~= "string" or path == "" then
-		fault({ "output" }, "a path or \"-\" expected, got %s", check.shown(path))
+		fault({ key }, "a path or \"-\" expected, got %s", check.shown(path))
 	end
-	local above = { "output", path }
+	local above = { key, path }
 	if type(spec) == "string" or type(spec) == "function" then spec = { template = spec } end
 	if type(spec) ~= "table" then
 		fault(above, "the name of a template, a function or a table expected, got %s",
@@ -175,10 +175,11 @@ local function output_of(path, spec)
 	return out
 end
 
-local function outputs_of(t)
+-- From the command line, which goes before, or from the file.
+local function outputs_of(given, t)
 	local list = {}
-	for path, spec in pairs(t or { ["-"] = "env" }) do
-		list[#list + 1] = output_of(path, spec)
+	for path, spec in pairs(given or t or { ["-"] = "env" }) do
+		list[#list + 1] = output_of(given and "--output" or "output", path, spec)
 	end
 	if #list == 0 then fault({ "output" }, "no output is named; leave the key out for stdout") end
 	table.sort(list, function(a, b) return a.path < b.path end)
@@ -214,7 +215,7 @@ local function policy_of(path, t, options)
 	p.decide = p.decide or modules.require("policies.steady").decide
 	p.state_dir = p.state_dir or state_dir(p.etcd.data_dir)
 	p.register = registrars_of(p.register or {})
-	p.output = outputs_of(options.output or t.output)
+	p.output = outputs_of(options.output, t.output)
 	p.timeout = options.timeout or p.timeout
 	return p
 end

@@ -55,4 +55,9 @@ describe("advice", function()
 			assert.truthy(table.concat(list, "\n"):find(case[4], 1, true), table.concat(list, "\n"))
 		end)
 	end
+
+	it("says once that the list of machines is not known", function()
+		local f = { me = {}, probes = {}, clusters = {}, inventory_why = "no route", data_dir = {} }
+		assert.same({ "see to the provider: the list of machines is not known (no route)" }, advice.of(f, { plan = wait(20) }))
+	end)
 end)

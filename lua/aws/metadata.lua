@@ -15,6 +15,8 @@ local LIMIT = 1 << 20 -- bytes of an answer
 local DOCUMENT = "/latest/dynamic/instance-identity/document"
 local HOPS = "the answer may not travel further than the instance's hop limit allows, and a container "
 	.. "is one hop away: raise it to 2 (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)"
+local WHERE = "only a machine on EC2 has this service, and only where it is switched on "
+	.. "(AWS_EC2_METADATA_SERVICE_ENDPOINT names another)"
 
 -- How this process asks: { text = token } | { first = true: by the first version, lost = its token's
 -- answer never came }; nil: not decided.
@@ -87,7 +89,7 @@ local function decide(o)
 	}, lost)
 	if not response then
 		if lost(why) then return fall_back(o, why, true) end
-		return nil, why, code
+		return nil, why .. "; " .. WHERE, code
 	end
 	local status = response.status
 	if status == 403 or status == 404 or status == 405 then

@@ -8,14 +8,13 @@
 -- no lock that a dead machine could keep.  PATH itself gets a copy, for people; it may be an older
 -- version, for a reader goes on from there to the newest.  Without PATH there is no marker: to
 -- clear it is to remove PATH, and what stands beside it is left over.
+local check = require "check"
 local crypto = require "core.crypto"
 local fs = require "core.fs"
 local marker = require "marker"
 
 local LIMIT = 1 << 20 -- bytes of a marker
 local VERSIONS = 1000 -- each founding makes two
-
-local KEYS = { path = true, mount = true }
 
 -- Mounts ----------------------------------------------------------------------------------------
 
@@ -132,16 +131,14 @@ end
 
 -- The maker -------------------------------------------------------------------------------------
 
+local function absolute(value)
+	if type(value) ~= "string" or not value:find "^/" or value:find "%z" then return "an absolute path" end
+end
+
 local function make(_, o)
-	for key in pairs(type(o) == "table" and o or {}) do
-		if not KEYS[key] then error(("file has no option '%s'"):format(tostring(key)), 2) end
-	end
-	for _, key in ipairs { "path", "mount" } do
-		local value = type(o) == "table" and o[key]
-		if (value or key == "path") and not (type(value) == "string" and value:find "^/" and not value:find "%z") then
-			error(("file.%s must be an absolute path"):format(key), 2)
-		end
-	end
+	local wrong = check.options("file", o, { path = absolute, mount = absolute })
+		or o.path == nil and "file: path is needed: where is the marker?"
+	if wrong then error(wrong, 2) end
 	o = { path = o.path, mount = o.mount and plain(o.mount) }
 	return {
 		read = function() return read(o) end,

@@ -5,12 +5,10 @@
 -- S3 itself decides who wins: the first version is made only where there is none, and a later one only
 -- in the place of the version that was read.  That there is none is believed of a bucket that is there
 -- and says so of the key; whoever may not list the bucket is denied instead, and learns nothing.
+local check = require "check"
 local marker = require "marker"
-local nearest = require "nearest"
 local region = require "aws.region"
 local s3 = require "aws.s3"
-
-local KEYS = { "bucket", "key", "region" }
 
 local function named(o)
 	return ("the marker s3://%s/%s"):format(o.bucket, o.key)
@@ -35,24 +33,18 @@ local function write(o, m, tag)
 	return new
 end
 
--- What is wrong with the options, nil when nothing is.
-local function problem(o)
-	if type(o) ~= "table" then return "s3: a table expected" end
-	for key, value in pairs(o) do
-		if key ~= "bucket" and key ~= "key" and key ~= "region" then
-			return ("s3 has no option '%s'%s"):format(tostring(key), nearest.hint(tostring(key), { table.unpack(KEYS) }))
-		end
-		if type(value) ~= "string" or value == "" then return ("s3.%s must be a text"):format(key) end
-	end
-	if not o.bucket or not o.key then return "s3: bucket and key are needed" end
-	if not o.bucket:find "^[%w._-]+$" then return ("s3.bucket: %q is not the name of one"):format(o.bucket) end
-	local fine, why = true, nil
-	if o.region then fine, why = region.check(o.region, "s3.region") end
-	return not fine and why or nil
+local function bucket(value)
+	if type(value) ~= "string" or not value:find "^[%w._-]+$" then return "the name of a bucket" end
 end
 
+local function some_region(value)
+	if type(value) ~= "string" or not region.check(value, "") then return "the name of a region" end
+end
+
+local OPTIONS = { bucket = bucket, key = check.text, region = some_region }
+
 local function make(_, o)
-	local wrong = problem(o)
+	local wrong = check.options("s3", o, OPTIONS) or not (o.bucket and o.key) and "s3: bucket and key are needed"
 	if wrong then error(wrong, 2) end
 	o = { bucket = o.bucket, key = o.key, region = o.region }
 	return {

@@ -5,6 +5,7 @@ local cautious = {}
 
 -- cautious {...} -> function(facts) -> plan; other options as steady's.
 local function make(_, options)
+	if type(options or {}) ~= "table" then return steady(options) end
 	local mine = {}
 	for key, value in pairs(options or {}) do mine[key] = value end
 	mine.evict = false

@@ -1,18 +1,20 @@
 -- standby.lua - for a machine that is never a member, such as a proxy: it waits for a cluster that
 -- works, and stands by.  With gateway = "127.0.0.1:2379" it becomes etcd's gateway to that cluster,
 -- which listens there.  Pure.
+local check = require "check"
 local empty = require "rows.empty"
 local plan = require "plan"
 
-local function make(_, options)
-	local gateway
-	for key, value in pairs(options or {}) do
-		if key ~= "gateway" then error(("standby has no option '%s'"):format(tostring(key)), 2) end
-		if type(value) ~= "string" or not value:find ":%d+$" then
-			error("standby.gateway must be an address and a port to listen at, as \"127.0.0.1:2379\"", 2)
-		end
-		gateway = value
+local function listening(value)
+	if type(value) ~= "string" or not value:find ":%d+$" then
+		return "an address and a port to listen at, as \"127.0.0.1:2379\","
 	end
+end
+
+local function make(_, options)
+	local wrong = check.options("standby", options or {}, { gateway = listening })
+	if wrong then error(wrong, 2) end
+	local gateway = options and options.gateway
 	return function(f)
 		local rivals = empty.row_7_rivals(f)
 		if rivals then return rivals end

@@ -1,5 +1,6 @@
 -- steady.lua - the default policy: the decision table, one function a row, the first that has
 -- something to say wins.  The rows are numbered as in the manual.  Pure: facts -> plan.
+local check = require "check"
 local data = require "rows.data"
 local empty = require "rows.empty"
 local founding = require "rows.founding"
@@ -19,17 +20,13 @@ local ROWS = {
 
 -- Graces in seconds.
 local DEFAULTS = { evict = true, evict_after = 60, evict_gone_after = 600 }
+local CHECKS = { evict = check.boolean, evict_after = check.seconds_or_none, evict_gone_after = check.seconds_or_none }
 
 local function make(_, options)
+	local wrong = check.options("steady", options or {}, CHECKS)
+	if wrong then error(wrong, 2) end
 	local o = setmetatable({}, { __index = DEFAULTS })
-	for key, value in pairs(options or {}) do
-		local default = DEFAULTS[key]
-		if default == nil then error(("steady has no option '%s'"):format(tostring(key)), 2) end
-		if type(value) ~= type(default) then
-			error(("steady.%s must be a %s"):format(key, type(default)), 2)
-		end
-		o[key] = value
-	end
+	for key, value in pairs(options or {}) do o[key] = value end
 	return function(f)
 		for _, row in ipairs(ROWS) do
 			local number, says = row[1], row[2]

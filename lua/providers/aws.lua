@@ -177,23 +177,20 @@ end
 
 -- The makers ------------------------------------------------------------------------------------
 
-local function provider(o, why)
-	if not o then error(why, 3) end
-	return function(ask)
-		return discover(o, { missing = ask and ask.missing or {}, deadline = ask and ask.deadline })
-	end
+-- Called, so that a maker which was not is told from a provider.
+local function maker(options)
+	return setmetatable({}, { __call = function(_, given)
+		local o, why = options(given)
+		if not o then error(why, 2) end
+		return function(ask)
+			return discover(o, { missing = ask and ask.missing or {}, deadline = ask and ask.deadline })
+		end
+	end })
 end
 
-local aws = { request = request, s3 = s3 }
-
-function aws.asg(o)
-	local discovers = provider(group_options(o == nil and {} or o))
-	return discovers
-end
-
-function aws.tags(o)
-	local discovers = provider(tag_options(o))
-	return discovers
-end
-
-return aws
+return setmetatable({
+	request = request, s3 = s3, tags = maker(tag_options),
+	asg = maker(function(given) return group_options(given == nil and {} or given) end),
+}, { __index = function(_, name)
+	error(("aws has no %s%s"):format(tostring(name), nearest.hint(tostring(name), { "asg", "request", "s3", "tags" })), 2)
+end })
