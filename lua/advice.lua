@@ -67,6 +67,7 @@ local function quiet(f, cluster)
 			table.insert(list, member.instance or plans.who(member))
 		end
 	end
+	table.sort(list)
 	return list
 end
 
