@@ -280,16 +280,22 @@ function facts.absence_counts(name, inventory, cluster)
 	return exhaustive and inventory.complete and facts.settled(inventory)
 end
 
+-- Whether a machine that is listed, and not as dead, is the member's or has its address.
+function facts.may_live(member, inventory)
+	local instances, by_name = facts.instances_of(member, inventory)
+	if by_name then return not all_dead(instances) end
+	for _, instance in ipairs(instances) do
+		if instance.state ~= "dead" then return true end
+	end
+	return false
+end
+
 -- Whether the member's machine is dead: "word" (the provider said so), "absence" (from a list that
 -- is exhaustive and settled, nobody else having its address), or nil.
 function facts.dead(member, inventory, cluster)
-	if not inventory then return nil end
+	if not inventory or facts.may_live(member, inventory) then return nil end
 	local instances, by_name = facts.instances_of(member, inventory)
-	if (by_name or member.name == "") and all_dead(instances) then return "word" end
-	if by_name then return nil end
-	for _, instance in ipairs(inventory.instances) do
-		if instance.state ~= "dead" and at_address(instance, member) then return nil end
-	end
+	if by_name or member.name == "" and instances[1] then return "word" end
 	return facts.absence_counts(member.name, inventory, cluster) and "absence" or nil
 end
 

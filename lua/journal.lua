@@ -5,7 +5,8 @@ local facts = require "facts"
 
 local journal = {}
 
--- Keep since when each member's machine is seen dead -> whether the journal changed
+-- Keep since when each member's machine is seen dead -> whether the journal changed.  A list that
+-- proves nothing yet, as the first that a run reads, does not bring a machine back to life.
 function journal.note_dead(kept, cluster, inventory, now)
 	if not cluster or not inventory then return false end
 	local seen, changed = {}, false
@@ -17,7 +18,7 @@ function journal.note_dead(kept, cluster, inventory, now)
 			known = { at = since > 0 and since or now, word = how == "word" }
 			changed = true
 		end
-		seen[member.id] = how and known or nil
+		seen[member.id] = (how or not facts.may_live(member, inventory)) and known or nil
 	end
 	for id in pairs(kept.dead_since) do
 		if not seen[id] then changed = true end

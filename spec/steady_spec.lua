@@ -386,6 +386,22 @@ describe("steady", function()
 		assert.equal("wait", steady { evict_after = 0 }(f).action)
 	end)
 
+	it("counts the grace of absence on in the next run, whose first read has not settled", function()
+		local kept = { dead_since = {}, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} }
+		local function planned(now, more, states)
+			more.gone, more.lag = "unknown", 15
+			return steady.decide(seen { now = now, journal = kept, members = { member(2), member(3), member(4) }, desired = 3,
+				see = { [2] = "quorum", [3] = "quorum" }, inventory = inventory(states or { "live", "live", "live" }, more) }).action
+		end
+		local settled, first = { same_since = 85, forgotten = { "d" } }, { same_since = 101 }
+		planned(1000, settled)
+		planned(1300, first)
+		assert.equal("wait", planned(1599, settled))
+		assert.equal("remove", planned(1600, settled))
+		planned(1700, first, { "live", "live", "live", "leaving" }) -- it is back
+		assert.equal("wait", planned(1800, settled))
+	end)
+
 	it("names an option that it does not know", function()
 		assert.error_matches(function() steady { evict_later = 3 } end, "evict_later")
 		assert.error_matches(function() steady { evict_after = "3" } end, "evict_after")
