@@ -24,6 +24,7 @@ local look = {}
 
 local CLOUD_PATIENCE = 10 -- seconds that intact data waits for the provider
 local CLOCK_JUMP = 5 -- seconds between two looks that the clock was set by, not slewed
+local LEAST = 2 -- seconds that the provider gets in the look at the deadline, whose words are the last
 local REUSE = 5 -- seconds that a list which trails anyway is used again
 
 -- TLS as probes use it ------------------------------------------------------------------------
@@ -95,7 +96,7 @@ local function discover(run)
 		local known = run.inventory
 		if known and known.lag > 0 and task.now() - known.read < REUSE then return known end
 		local began = task.now()
-		local ask = { missing = run.missing, deadline = run.deadline }
+		local ask = { missing = run.missing, deadline = math.max(run.deadline, began + LEAST) }
 		local inventory, why, code = user.call("discover", run.policy.discover, ask)
 		if not inventory then return nil, why, code end
 		local fine, ok, problem = pcall(config.derive, run.policy, inventory)
@@ -358,7 +359,7 @@ end
 
 -- Who the machines are, and who of them is me.
 local function identify(run, f, discovery)
-	local left = math.max(look.left(run), 1)
+	local left = math.max(look.left(run), LEAST)
 	local patience = f.data_dir.state == "member" and math.min(CLOUD_PATIENCE, left / 2) or left
 	f.inventory, f.inventory_why = await(discovery, patience)
 	local me, problem = myself(run, f)

@@ -227,6 +227,13 @@ cloud.describe("A4 trouble that passes, and trouble that does not", function(it)
 		assert.is_true(#c:log(ME) >= 3)
 	end)
 
+	it("a deadline that is over does not make the list unknown, in the last word", function(w, c)
+		local one = alone(c)
+		local code, all = plan(w, one, nil, 0)
+		assert.equal(3, code)
+		assert.is_truthy(all:find("the list of machines has not settled yet", 1, true), all)
+	end)
+
 	it("a denial is not asked again, and names the permission", function(w, c)
 		local role = c.moto:role("poor", { Version = "2012-10-17", Statement = { { Effect = "Allow", Resource = "*",
 			Action = "autoscaling:DescribeAutoScalingGroups" } } })
