@@ -29,7 +29,13 @@ local function ask(o, more)
 	return body, response, code
 end
 
--- (waits) An object and its tag.  "missing": there certainly is none of that name in the bucket.
+-- What an answer that is no success says.
+local function refusal(what, response)
+	return ("%s: status %d: %s: %s"):format(what, response.status, response.error.code, response.error.message)
+end
+
+-- (waits) An object and its tag.  "missing": there certainly is none of that name in the bucket, for a
+-- bucket that is there says so; no other thing that is not found counts, and no other status.
 --
 --	local text, etag = s3.get { bucket = "my-bucket", key = "etcd/marker.json" }
 --
@@ -38,13 +44,13 @@ end
 function s3.get(o)
 	check("s3.get", o, { "bucket", "key" })
 	local body, response, code = ask(o, {
-		action = "GetObject",
+		action = "GetObject", expect = { 404 },
 		permission = "s3:GetObject (or s3:ListBucket, without which a key that is missing is denied too)",
 	})
-	if body == nil then return nil, response, code end
-	if not response.headers.etag then
-		return nil, ("s3 GetObject %s/%s"):format(o.bucket, query.path(o.key)) .. NO_TAG, "parse"
-	end
+	if body == nil then return nil, response, code ~= "missing" and code or "http" end
+	local what = ("s3 GetObject %s/%s"):format(o.bucket, query.path(o.key))
+	if not body then return nil, refusal(what, response), response.error.code == "NoSuchKey" and "missing" or "http" end
+	if not response.headers.etag then return nil, what .. NO_TAG, "parse" end
 	return body, response.headers.etag
 end
 
@@ -70,8 +76,7 @@ function s3.put(o)
 	if not refused then return etag, not etag and what .. NO_TAG or nil, not etag and "parse" or nil end
 	etag = response.attempts > 1 and ours(o)
 	if etag then return etag end
-	what = ("%s: status %d: %s: %s"):format(what, response.status, refused.code, refused.message)
-	return nil, what, CONFLICT[refused.code] and "conflict" or "http"
+	return nil, refusal(what, response), CONFLICT[refused.code] and "conflict" or "http"
 end
 
 return s3

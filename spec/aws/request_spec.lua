@@ -305,8 +305,15 @@ describe("aws.request", function()
 		it("knows a key that is missing from everything else that is", function()
 			answers(s3_error(404, "NoSuchKey"))
 			fails("missing", s3.get(O))
-			answers(s3_error(404, "NoSuchBucket"))
-			fails("http", s3.get(O))
+			for _, code in ipairs { "NoSuchBucket", "NoSuchAccessPoint", "NotFound", "NoSuchSomethingElse", "" } do
+				answers(s3_error(404, code))
+				assert.matches("status 404: " .. code, fails("http", s3.get(O)), 1, true)
+			end
+			for _, status in ipairs { 400, 403 } do
+				answers(s3_error(status, "NoSuchKey"))
+				assert.is_nil((s3.get(O)))
+				assert.not_equal("missing", select(3, s3.get(O)), status)
+			end
 			answers { status = 404, body = "<html>not found</html>" }
 			fails("http", s3.get(O))
 			answers(s3_error(403, "AccessDenied"))
