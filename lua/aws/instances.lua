@@ -126,7 +126,11 @@ function instances.of(machine, region)
 	}
 end
 
-local function machines_of(answer)
+-- An answer without the set, which EC2 gives even where it is empty, would make all be gone.
+local function machines_of(answer, where)
+	if not answer.reservationSet then
+		return nil, ("ec2 DescribeInstances in %s: the answer has no set of machines"):format(where), "parse"
+	end
 	local list = {}
 	for _, reservation in ipairs(items(answer.reservationSet)) do
 		for _, machine in ipairs(items(reservation.instancesSet)) do
@@ -147,7 +151,7 @@ function instances.find(o)
 			params = { Filter = o.filters, MaxResults = PAGE, NextToken = token },
 		}
 		if not answer then return nil, problem, kind end
-		return machines_of(answer.DescribeInstancesResponse)
+		return machines_of(answer.DescribeInstancesResponse, o.region)
 	end)
 	if not all then return nil, why, code end
 	local list, seen = {}, {}

@@ -142,6 +142,16 @@ describe("providers.aws", function()
 		end
 	end)
 
+	it("believes no answer that has no set of machines: nobody is forgotten by it", function()
+		function said.request(o)
+			return selects(o, "instance-id") and { DescribeInstancesResponse = {} } or everything(o)
+		end
+		local list, why, code = aws.asg { name = "etcd" } { missing = { { name = "i-0000000d" } } }
+		assert.is_nil(list)
+		assert.equal("parse", code)
+		assert.matches("DescribeInstances", why)
+	end)
+
 	it("looks at a group that it is not in, as one that leaves", function()
 		function said.request(o)
 			if o.action == "DescribeAutoScalingGroups" then return grouped("etcd", B, C) end
