@@ -122,14 +122,14 @@ end
 ---@return string
 function diagnosis.text(d)
 	local lines = {}
-	tell_disk(function(label, text) table.insert(lines, ("%-8s %s"):format(label, text)) end, d)
+	tell_disk(function(label, text) table.insert(lines, ("%-8s %s"):format(label, report.clean(text))) end, d)
 	table.insert(lines, "\n" .. report.status_text(d.facts, d.registered))
 	tell_plan(lines, d)
 	table.insert(lines, "\nwhat to do:")
-	for _, text in ipairs(d.advice) do table.insert(lines, "  " .. text) end
+	for _, text in ipairs(d.advice) do table.insert(lines, "  " .. report.clean(text)) end
 	if d.lost then
 		table.insert(lines, ("\nwho is left of cluster %s, the furthest first:"):format(hex(d.lost.id)))
-		for _, one in ipairs(d.survivors) do table.insert(lines, "  " .. told_survivor(one)) end
+		for _, one in ipairs(d.survivors) do table.insert(lines, "  " .. report.clean(told_survivor(one))) end
 		tell_restore(lines, d)
 	end
 	return table.concat(lines, "\n") .. "\n"

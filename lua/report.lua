@@ -1,6 +1,7 @@
 -- report.lua - what `plan` and `status` print, and what `run` says while it works.
 local etcd = require "core.etcd"
 local json = require "core.json"
+local log = require "core.log"
 local check = require "check"
 local template = require "template"
 
@@ -17,13 +18,14 @@ local function hex(id)
 	return id and etcd.hex(id) or json.null
 end
 
-local function one_line(text)
-	return (text:gsub("%s+", " "))
+-- What others said may hold a secret, and may be no UTF-8, while JSON holds nothing else.
+function report.clean(text)
+	text = log.redact(text)
+	return utf8.len(text) and text or (text:gsub("[\x80-\xff]", "?"))
 end
 
--- What others said may be no UTF-8, and JSON holds nothing else.
-function report.clean(text)
-	return utf8.len(text) and text or (text:gsub("[\x80-\xff]", "?"))
+local function one_line(text)
+	return (log.redact(text):gsub("[%s%c]+", " "))
 end
 
 local function list(t)

@@ -1,5 +1,6 @@
 -- What plan and status print, in the contract's shapes.
 local json = require "core.json"
+local log = require "core.log"
 local report = require "report"
 
 local MADE = { role = "member", state = "new", name = "a", cluster_id = "255", endpoints = {}, initial_cluster = {},
@@ -18,6 +19,22 @@ describe("report.telling", function()
 		assert.same({ "wait: not every machine is there", "waits for c: 127.0.0.3 refused both ports" }, report.telling(WAIT))
 		assert.same({ "remove: b is dead", "refused: two of three needed [quorum-after]" },
 			report.telling({ action = "remove", reason = "b is dead" }, "two of three needed", "quorum-after"))
+	end)
+end)
+
+describe("report", function()
+	it("shows no secret that somebody echoed, and nothing that a terminal would act on", function()
+		log.secret "hush-of-report"
+		local why = "no: hush-of-report \27[31m at http://u:p@h/"
+		local plan = { action = "wait", reason = why, waiting_for = { { instance = "c", why = why } } }
+		local f = facts { inventory_why = why, probes = { x = { peer_url = "http://x:2380", verdict = "unknown", why = why } } }
+		local registered = { { what = "a", ok = false, values = {}, wanted = {}, why = why } }
+		for _, text in ipairs { report.plan_text(plan, why, "rule"), report.plan_json(f, plan), report.status_text(f, registered),
+			report.status_json(f, registered) } do
+			assert.is_nil(text:find("hush", 1, true), text)
+			assert.is_nil(text:find("u:p@", 1, true), text)
+			assert.is_nil(text:find("\27", 1, true), text)
+		end
 	end)
 end)
 

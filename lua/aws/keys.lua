@@ -6,6 +6,7 @@ local log = require "core.log"
 local keys = {}
 
 local TOKEN_MOST = 1 << 16 -- bytes
+local SHOWN = 200 -- bytes of what a source says itself
 
 local function sound(value, longest)
 	return type(value) == "string" and #value <= longest and value:find "^[!-~]+$" ~= nil
@@ -42,7 +43,7 @@ function keys.decode(source, text)
 	if type(code) == "string" and code ~= "Success" then
 		local message = t.Message or t.message
 		message = type(message) == "string" and message or "no reason given"
-		return nil, ("credentials from %s: %s: %s"):format(source, code, message), "auth"
+		return nil, ("credentials from %s: %s"):format(source, log.redact(code .. ": " .. message):sub(1, SHOWN)), "auth"
 	end
 	return keys.make(source, {
 		access_key = t.AccessKeyId, secret_key = t.SecretAccessKey, token = t.Token or t.SessionToken, expires = t.Expiration,
