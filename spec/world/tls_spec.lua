@@ -1,7 +1,9 @@
--- tls_spec.lua - P4, P5: TLS in every mixture, login, and addresses that are not IPv4.
+-- tls_spec.lua - P4, P5, W2: TLS in every mixture, login, and addresses that are not IPv4.
 
 local busted = require "busted"
 local assert = require "luassert"
+local crypto = require "core.crypto"
+local fs = require "core.fs"
 local http = require "core.http"
 local json = require "core.json"
 local net = require "core.net"
@@ -201,6 +203,55 @@ describe("login", function()
 			assert.is_truthy(log:find("clear text", 1, true))
 		end)
 	end
+
+	-- The command lines and environments of everything that runs in this world.
+	local function process_list(w)
+		local found = {}
+		for _, pid in ipairs(fs.list "/proc") do
+			local environ = pid:match "^%d+$" and world.read("/proc/" .. pid .. "/environ")
+			if environ and environ:find("ETCD_BOOTSTRAP_WORLD=" .. w.root .. "\0", 1, true) then
+				table.insert(found, environ)
+				table.insert(found, world.read("/proc/" .. pid .. "/cmdline") or "")
+			end
+		end
+		return table.concat(found, "\n")
+	end
+
+	-- What was said and written in this world, but for etcd's own data.
+	local function all_files(w)
+		local texts = {}
+		for path in world.succeed("find", w.root, "-type", "f", "-not", "-path", "*/member/*", "-not", "-name", "password")
+			:gmatch "[^\n]+" do
+			table.insert(texts, world.read(path))
+		end
+		return table.concat(texts, "\n")
+	end
+
+	world.it("W2 neither the password nor a token is in any output, log, file or process list", function(w)
+		w:founded("a b", { desired = 2 })
+		enable_auth(w, "a")
+		world.write(w.root .. "/password", "correct horse\n")
+		world.succeed("chmod", "600", w.root .. "/password")
+		w.etcd = { user = "\"root\"", password_file = ("%q"):format(w.root .. "/password") }
+		w.policy.finish = "true"
+		w:list { "a", "b", "c" }
+		w:boot("c", { "--log-level", "debug" })
+		local finish, listed = w:beside("c", "finish", { "--log-level", "debug" }), {}
+		world.wait(function()
+			table.insert(listed, process_list(w))
+			return finish.done
+		end, 60, "c is promoted", 0.02)
+		assert.equal(0, finish:exit())
+		for _, verb in ipairs { "status", "plan", "diagnose" } do
+			w:beside("c", verb, { "--json", "--log-level", "debug" }):exit()
+		end
+		local said = all_files(w) .. table.concat(listed, "\n")
+		assert.is_truthy(said:find("promote done", 1, true))
+		for _, secret in ipairs { "correct horse", crypto.base64 "correct horse", "%f[%a]%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%a%.%d+" } do
+			local at = said:find(secret)
+			assert.is_nil(at, at and said:sub(at - 200, at + 60))
+		end
+	end)
 
 	world.it("F5 a certificate with a CommonName, and auth on: said in words", function(w)
 		local files = separate(w)

@@ -1,4 +1,4 @@
--- traced_spec.lua - W1: SIGKILL at the steps that a record of system calls shows, and the next run
+-- traced_spec.lua - F12, W1: SIGKILL at the steps that a record of system calls shows, and the next run
 -- converges and leaves no orphan.  By default at some of them, drawn anew each time; STEPS=all takes
 -- every one.
 
@@ -69,32 +69,37 @@ describe("traced", function()
 			end })
 	end)
 
-	world.it("W1 founding of three, one of them killed at its steps", function(w)
-		local id
-		w:list { "a", "b", "c" }
-		killed_everywhere(w, 8, { least = 20,
-			prepare = function()
-				for name in ("a b c"):gmatch "%S" do
-					if id then
-						w:kill(name)
+	for _, disk in ipairs { "kept", "lost" } do
+		world.it(("F12 W1 founding of three, one of them killed at its steps, its disk %s"):format(disk), function(w)
+			local id
+			w:list { "a", "b", "c" }
+			killed_everywhere(w, 6, { least = 20,
+				prepare = function()
+					for name in ("a b c"):gmatch "%S" do
+						if id then
+							w:kill(name)
+						end
+						w:wipe(name)
 					end
-					w:wipe(name)
-				end
-				w:boot_all "a c"
-				return "b"
-			end,
-			boot = function(name, o)
-				return w:boot(name, o)
-			end,
-			through = function(name)
-				return w:has_log(name)
-			end,
-			over = function(name)
-				id = w:converge("a b c", 90)
-				w:must_put("a", "k", "v")
-				w:must_get(name, "k", "v")
-			end })
-	end)
+					w:boot_all "a c"
+					return "b"
+				end,
+				boot = function(name, o)
+					if disk == "lost" then
+						w:wipe(name)
+					end
+					return w:boot(name, o)
+				end,
+				through = function(name)
+					return w:has_log(name)
+				end,
+				over = function(name)
+					id = w:converge("a b c", 90)
+					w:must_put("a", "k", "v")
+					w:must_get(name, "k", "v")
+				end })
+		end)
+	end
 
 	-- Machines n1, n2, ... take one another's place beside a and b.
 	local function replacing(w, boot, through)
