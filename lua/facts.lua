@@ -370,7 +370,7 @@ function facts.lost(f, founders, cluster_id)
 	for _, founder in ipairs(founders) do
 		if not facts.is_mine(founder, f.me) and facts.gave_up(f, founder, cluster_id) then gone = gone + 1 end
 	end
-	return gone, gone > n - facts.majority(n)
+	return gone, n > 0 and gone > n - facts.majority(n)
 end
 
 return facts

@@ -36,6 +36,7 @@ local cases = {
 	{ "a learner that no voter tells of: waits", seen({ a = "learner" }, members("abc", "a")), "wait" },
 	{ "no etcd yet: waits", seen({ a = "refused", b = "quorum" }, ABC), "wait" },
 	{ "a founding that waits for its majority", seen({ a = "founding" }, ABC), "wait" },
+	{ "a founding that knows nobody yet, its log just begun", seen({ a = "founding" }, {}), "wait" },
 	{ "a cluster that waits for its majority", seen({ a = "no-quorum" }, ABC), "wait" },
 	{ "a founding whose others are empty: stop it, run again", seen({ a = "founding", b = "waiting", c = "waiting" }, ABC), "fail" },
 	{ "a founding of which one may still come", seen({ a = "founding", b = "waiting" }, ABC), "wait" },
