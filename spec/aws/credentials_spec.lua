@@ -11,7 +11,7 @@ describe("aws.credentials", function()
 	local here, service, credentials, restore, env
 	setup(function()
 		here = scratch.new()
-		service = fake.start(here.dir, "127.51.0.2", 8052)
+		service = fake.start(here.dir)
 	end)
 	teardown(function()
 		service:stop()

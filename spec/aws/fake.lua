@@ -1,6 +1,7 @@
 -- fake.lua - an environment, and a service of AWS that answers what a test tells it (fake.py).
 local fs = require "core.fs"
 local json = require "core.json"
+local proc = require "core.proc"
 local task = require "core.task"
 
 local fake = {}
@@ -9,16 +10,19 @@ Fake.__index = Fake
 
 local here = debug.getinfo(1, "S").source:match "^@(.*/)" or "./"
 
--- Starts one on 127.ADDRESS -> fake with url; directory: of the test's own.
-function fake.start(directory, address, port)
+-- Starts one on an address of this process's own -> fake with url, and `refused`, one where nobody listens;
+-- directory: of the test's own.
+function fake.start(directory)
+	local pid, port = proc.pid(), 8050
+	local address = ("127.%d.%d.240"):format(64 + pid // 250 % 160, pid % 250)
 	local script, fifo, log = directory .. "/script.json", directory .. "/hold", directory .. "/log"
 	assert(fs.write(log, ""))
 	assert(os.execute("mkfifo " .. fifo))
 	-- It lives as long as somebody holds the other end of its standard input.
 	local command = ("exec python3 %sfake.py %s %d %s < %s > %s"):format(here, address, port, script, fifo, log)
 	local pipe = assert(io.popen(command, "r"))
-	local self = setmetatable({ url = ("http://%s:%d"):format(address, port), script = script, log = log, pipe = pipe,
-		hold = assert(io.open(fifo, "w")), before = 0, turn = 0 }, Fake)
+	local self = setmetatable({ url = ("http://%s:%d"):format(address, port), refused = ("http://%s:1"):format(address),
+		script = script, log = log, pipe = pipe, hold = assert(io.open(fifo, "w")), before = 0, turn = 0 }, Fake)
 	self:say()
 	local last = task.now() + 10
 	while #self:lines() == 0 do

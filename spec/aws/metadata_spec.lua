@@ -9,7 +9,7 @@ describe("aws.metadata", function()
 	local here, service, metadata, restore, env
 	setup(function()
 		here = scratch.new()
-		service = fake.start(here.dir, "127.51.0.1", 8051)
+		service = fake.start(here.dir)
 	end)
 	teardown(function()
 		service:stop()
@@ -114,8 +114,8 @@ describe("aws.metadata", function()
 	it("does not fall back when the question for a token was wrong, or when nobody is there", function()
 		service:say(token { status = 400 }, page(ID, { body = "i-1" }))
 		fails(ID, "http", "status 400")
-		env.AWS_EC2_METADATA_SERVICE_ENDPOINT = "http://127.51.0.1:1"
-		fails(ID, "refused", "http://127.51.0.1:1/latest/api/token")
+		env.AWS_EC2_METADATA_SERVICE_ENDPOINT = service.refused
+		fails(ID, "refused", service.refused .. "/latest/api/token", "only a machine on EC2 has this service")
 	end)
 
 	it("takes no page for a token", function()

@@ -9,7 +9,7 @@ describe("aws.request", function()
 	local here, service, request, clock, restore, env, pauses
 	setup(function()
 		here = scratch.new()
-		service = fake.start(here.dir, "127.51.0.3", 8053)
+		service = fake.start(here.dir)
 	end)
 	teardown(function()
 		service:stop()
@@ -122,7 +122,7 @@ describe("aws.request", function()
 		answers { ["do"] = "hang" }
 		why = fails("timeout", ask { deadline = task.now() + 0.2 })
 		assert.matches("no answer within", why, 1, true)
-		env.AWS_ENDPOINT_URL = "http://127.51.0.3:1"
+		env.AWS_ENDPOINT_URL = service.refused
 		fails("refused", ask { deadline = task.now() + 0.2 })
 	end)
 
