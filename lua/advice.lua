@@ -53,6 +53,11 @@ BY_ROW[19] = function()
 	return "start the old members on their data, or restore a snapshot; if they are gone for good, remove the marker"
 end
 BY_ROW[20] = function(f, plan)
+	local before = f.journal and f.journal.clusters[1]
+	if before then
+		return ("this machine was in cluster %s before: start those of its members that still have their data"):format(
+			plans.hex(before))
+	end
 	if plan.waiting_for then
 		return ("run etcd-bootstrap run, with the same list of machines, on %s"):format(names(plan.waiting_for))
 	end

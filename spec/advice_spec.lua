@@ -34,6 +34,8 @@ local cases = {
 	{ "damaged data", facts(), { plan = { action = "fail", reason = "", row = 1 } }, "move /data/member away by hand" },
 	{ "two clusters", facts(), { plan = { action = "fail", reason = "", row = 7 } }, "stop the other one by hand; keep its data" },
 	{ "founders that do not answer", facts(), { plan = wait(20, WAITS_FOR_B) }, "with the same list of machines, on b" },
+	{ "founders, where there was a cluster before", facts { journal = { clusters = { "255" } } }, { plan = wait(20, WAITS_FOR_B) },
+		"this machine was in cluster ff before: start those of its members that still have their data" },
 	{ "a voter that is silent", facts(), { plan = wait(15, WAITS_FOR_B) }, "repair b, or have the provider terminate it" },
 	{ "an unknown size", facts { desired = false }, { plan = wait(15) }, "set size in the policy" },
 	{ "a learner before me", facts { cluster = { members = { member("7", { learner = true }) } } }, { plan = wait(15) },

@@ -19,6 +19,10 @@ describe("policies.standby", function()
 		assert.same({ "wait", { { instance = "a", why = "no route" } } }, { plan.action, plan.waiting_for })
 	end)
 
+	it("says why the machines are not known", function()
+		assert.matches("unknown: no route$", standby.decide(facts { inventory_why = "no route" }).reason)
+	end)
+
 	it("stands by and executes nothing", function()
 		local plan = standby.decide(facts { cluster = CLUSTER, clusters = { CLUSTER } })
 		assert.same({ "standby" }, { plan.action, plan.exec })

@@ -19,7 +19,8 @@ local function make(_, options)
 		local rivals = empty.row_7_rivals(f)
 		if rivals then return rivals end
 		if not f.cluster then
-			return plan.wait("there is no cluster with quorum to stand by for", { waiting_for = plan.silent(f) })
+			local unlisted = f.inventory and "" or ": who the machines are is unknown: " .. (f.inventory_why or "nobody said")
+			return plan.wait("there is no cluster with quorum to stand by for" .. unlisted, { waiting_for = plan.silent(f) })
 		end
 		local argv = gateway and { "etcd", "gateway", "start", "--listen-addr=" .. gateway,
 			"--endpoints=" .. table.concat(f.cluster.endpoints, ",") } or nil
