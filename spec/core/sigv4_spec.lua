@@ -184,10 +184,10 @@ local function as_json(r)
 end
 
 describe("a second signer", function()
-	local python = (os.getenv "ETCD_BOOTSTRAP_CACHE" or os.getenv "HOME" .. "/.cache/etcd-bootstrap") .. "/moto/bin/python"
+	local moto = (os.getenv "ETCD_BOOTSTRAP_CACHE" or os.getenv "HOME" .. "/.cache/etcd-bootstrap") .. "/moto"
 
 	it("agrees on 2,000 random requests", function()
-		if not fs.stat(python, { follow = true }) then return pending "no botocore in the cache" end
+		if not fs.stat(moto .. "/pins") then return pending "no botocore in the cache (tools/python/install moto)" end
 		local requests, batch = {}, json.list {}
 		for i = 1, 2000 do
 			requests[i] = random_request()
@@ -195,7 +195,7 @@ describe("a second signer", function()
 		end
 		local directory = listener.directory()
 		assert(fs.write(directory .. "/requests.json", json.encode(batch)))
-		local done = assert(proc.run { python, "spec/core/signer.py", directory .. "/requests.json", timeout = 120 })
+		local done = assert(proc.run { moto .. "/bin/python", "spec/core/signer.py", directory .. "/requests.json", timeout = 120 })
 		listener.forget(directory)
 		assert.equal(0, done.status, done.stderr)
 		local i = 0
