@@ -7,7 +7,6 @@ local finish = require "finish"
 local marker = require "marker"
 local restore = require "restore"
 local survivors = require "survivors"
-local tasks = require "task"
 
 local diagnose = {}
 
@@ -19,8 +18,8 @@ local MARKER_PATIENCE = 5 -- seconds
 local function look_at_marker(run, f)
 	local store = run.policy.marker
 	if not store or f.marker or f.marker_unknown then return end
-	local seen, why = tasks.within(MARKER_PATIENCE, marker.look, store)
-	f.marker, f.marker_unknown = seen and seen.marker, seen and seen.marker_unknown or not seen and why or nil
+	local seen = marker.look(store, MARKER_PATIENCE)
+	f.marker, f.marker_unknown = seen.marker, seen.marker_unknown
 end
 
 -- Who is to make up the cluster that is restored: the listed machines, else the members that were.

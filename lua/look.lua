@@ -24,7 +24,7 @@ local look = {}
 
 local CLOUD_PATIENCE = 10 -- seconds that intact data waits for the provider
 local CLOCK_JUMP = 5 -- seconds between two looks that the clock was set by, not slewed
-local LEAST = 2 -- seconds that the provider gets in the look at the deadline, whose words are the last
+local LEAST = 2 -- seconds that provider and marker get in the look at the deadline, whose words are the last
 local REUSE = 5 -- seconds that a list which trails anyway is used again
 
 -- TLS as probes use it ------------------------------------------------------------------------
@@ -167,7 +167,7 @@ end
 local function ask_marker(run, f)
 	local state, store = f.data_dir.state, run.policy.marker
 	if not store or state ~= "empty" and state ~= "hidden" then return nil end
-	return task.spawn(marker.look, store)
+	return task.spawn(marker.look, store, math.max(look.left(run), LEAST))
 end
 
 local function marker_seen(marking)

@@ -3,9 +3,13 @@
 -- reserved and confirmed, stands here.
 local etcd = require "core.etcd"
 local json = require "core.json"
+local tasks = require "task"
 local user = require "user"
 
 local marker = {}
+
+local PATIENCE = 10 -- seconds that a store gets for one answer: a bucket may be silent
+local OVER = 1 -- seconds after which one that heeds no deadline is left alone
 
 local TRIES = 3 -- of a confirmation, others being at it as well
 
@@ -80,8 +84,12 @@ end
 
 -- Reading and writing ---------------------------------------------------------------------------
 
-local function read(store)
-	local m, tag, code = user.call("marker", store.read)
+local function until_when(seconds)
+	return { deadline = tasks.now() + seconds }
+end
+
+local function read(store, seconds)
+	local m, tag, code = tasks.within(seconds + OVER, user.call, "marker", store.read, until_when(seconds))
 	if m == false then return false end
 	if m == nil then return nil, tag or "the marker's read returned nothing; false says that there is none", code end
 	local why = not_a_marker(m) or type(tag) ~= "string" and "it came without a tag"
@@ -89,10 +97,15 @@ local function read(store)
 	return m, tag
 end
 
+local function write(store, m, tag)
+	return tasks.within(PATIENCE + OVER, user.call, "marker", store.write, m, tag, until_when(PATIENCE))
+end
+
 -- (waits) What the facts say of the marker -> {marker, marker_tag, marker_unknown}
 ---@param store MarkerStore
-function marker.look(store)
-	local m, tag = read(store)
+---@param left number?  seconds that the look has for it
+function marker.look(store, left)
+	local m, tag = read(store, math.min(PATIENCE, left or PATIENCE))
 	if m == nil then return { marker_unknown = tag } end
 	return { marker = m or nil, marker_tag = m and tag or nil }
 end
@@ -103,7 +116,7 @@ end
 ---@param f Facts
 function marker.reserve(permit, store, f)
 	local allowed = permit:take "reserve"
-	local tag, why, code = user.call("marker", store.write, {
+	local tag, why, code = write(store, {
 		cluster_id = allowed.cluster_id, token = allowed.token, list = allowed.members, founder = f.me.name,
 		time = f.now, confirmed = false,
 	}, f.marker_tag)
@@ -115,7 +128,7 @@ end
 function marker.confirm(store, cluster_id)
 	local why, code
 	for _ = 1, TRIES do
-		local m, tag = read(store)
+		local m, tag = read(store, PATIENCE)
 		if m == nil then return nil, tag end
 		if not m then return nil, "there is none" end
 		if m.cluster_id ~= cluster_id then
@@ -124,7 +137,7 @@ function marker.confirm(store, cluster_id)
 		end
 		if m.confirmed then return true end
 		m.confirmed = true
-		tag, why, code = user.call("marker", store.write, m, tag)
+		tag, why, code = write(store, m, tag)
 		if tag then return true end
 		if code ~= "conflict" then break end
 	end

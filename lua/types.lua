@@ -177,9 +177,9 @@
 ---@field founder string       name of the machine that reserved it
 ---@field time integer         Unix time of that
 ---@field confirmed boolean    the cluster had quorum
----@class MarkerStore          the policy's `marker`: where it is kept.  Both functions may wait.
----@field read fun(): Marker|false|nil, string?, Code?  marker, tag | false: there certainly is none | nil, message, code: unknown
----@field write fun(marker: Marker, tag: string?): string|nil, string?, Code?  tag of what was written | nil, message, code; "conflict" when there is a marker (tag nil), or the newest is not that of the tag
+---@class MarkerStore          the policy's `marker`: where it is kept.  Both functions may wait, until ask.deadline by task.now().
+---@field read fun(ask: {deadline: number}): Marker|false|nil, string?, Code?  marker, tag | false: there certainly is none | nil, message, code: unknown
+---@field write fun(marker: Marker, tag: string?, ask: {deadline: number}): string|nil, string?, Code?  tag of what was written | nil, message, code; "conflict" when there is a marker (tag nil), or the newest is not that of the tag
 ---@class Journal              this machine's memory over runs; a help, never a proof
 ---@field dead_since table<Id, {at: number, word: boolean}>  since when a member's machine is seen dead; by the provider's own word or by absence
 ---@field pending_since table<Id, number>  since when a learner that never started is seen

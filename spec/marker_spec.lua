@@ -4,6 +4,7 @@ local proc = require "core.proc"
 local file = require "markers.file"
 local marker = require "marker"
 local scratch = require "spec.scratch"
+local task = require "core.task"
 
 local BINARY <const> = assert(fs.stat "/proc/self/exe") and io.popen("readlink /proc/$PPID/exe"):read "l"
 
@@ -63,6 +64,18 @@ describe("marker", function()
 			assert.is_nil(seen.marker)
 			assert.truthy(#seen.marker_unknown > 5)
 		end
+	end)
+end)
+
+describe("a store that never answers", function()
+	it("makes the marker unknown, and holds nobody up beyond the look", function()
+		local told
+		local seen = marker.look({ read = function(ask)
+			told = ask.deadline
+			task.event():wait()
+		end }, -1)
+		assert.is_true(told < task.now())
+		assert.matches("no end", seen.marker_unknown)
 	end)
 end)
 

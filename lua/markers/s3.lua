@@ -14,8 +14,8 @@ local function named(o)
 	return ("the marker s3://%s/%s"):format(o.bucket, o.key)
 end
 
-local function read(o)
-	local text, tag, code = s3.get { bucket = o.bucket, key = o.key, region = o.region }
+local function read(o, deadline)
+	local text, tag, code = s3.get { bucket = o.bucket, key = o.key, region = o.region, deadline = deadline }
 	if not text and code == "missing" then return false end
 	if not text then return nil, ("cannot read %s: %s"):format(named(o), tag), code end
 	local m, why
@@ -24,9 +24,9 @@ local function read(o)
 	return m, tag
 end
 
-local function write(o, m, tag)
+local function write(o, m, tag, deadline)
 	local new, why, code = s3.put {
-		bucket = o.bucket, key = o.key, region = o.region, body = marker.text(m),
+		bucket = o.bucket, key = o.key, region = o.region, deadline = deadline, body = marker.text(m),
 		if_match = tag, if_none_match = not tag and "*" or nil,
 	}
 	if not new then return nil, ("cannot write %s: %s"):format(named(o), why), code end
@@ -48,8 +48,8 @@ local function make(_, o)
 	if wrong then error(wrong, 2) end
 	o = { bucket = o.bucket, key = o.key, region = o.region }
 	return {
-		read = function() return read(o) end,
-		write = function(m, tag) return write(o, m, tag) end,
+		read = function(ask) return read(o, ask and ask.deadline) end,
+		write = function(m, tag, ask) return write(o, m, tag, ask and ask.deadline) end,
 	}
 end
 
