@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define SECRET "hu5h" /* before what the input has as secret */
+#define SECRET "hU5H" /* before what the input has as secret; no name of a header becomes it */
 #define UNRESERVED "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 
 static lua_State *L;
