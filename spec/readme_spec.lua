@@ -17,6 +17,7 @@ local task = require "core.task"
 
 local BINARY = os.getenv "ETCD_BOOTSTRAP" or "build/etcd-bootstrap"
 local ADDRESSES = "127.71.0."
+local DOCUMENTS = { "README.md", "docs/manual.md", "docs/gate.md", "docs/aws.md" }
 
 -- The fenced blocks of a document: {kind, text, line}[]
 local function blocks(path)
@@ -146,7 +147,7 @@ describe("the README", function()
 	end)
 
 	it("names files that exist", function()
-		for _, path in ipairs { "README.md", "docs/manual.md", "docs/gate.md" } do
+		for _, path in ipairs(DOCUMENTS) do
 			local dir = path:match "^(.*/)" or ""
 			for target in assert(read(path)):gmatch "%]%(([^)#]+)[^)]*%)" do
 				assert.truthy(fs.stat(dir .. target), path .. ": " .. target)
@@ -162,7 +163,7 @@ describe("the README", function()
 			end
 			return set
 		end
-		for _, path in ipairs { "README.md", "docs/manual.md" } do
+		for _, path in ipairs(DOCUMENTS) do
 			for target, anchor in assert(read(path)):gmatch "%]%(([^)#]*)#([^)]+)%)" do
 				local file = target == "" and path or (path:match "^(.*/)" or "") .. target
 				assert.truthy(anchors(file)[anchor], path .. ": #" .. anchor)
@@ -215,20 +216,32 @@ describe("the README", function()
 	end)
 end)
 
+-- The policies in a block: the whole of it, or each of its lines that is a key of one.
+local function policies(text)
+	if text:find "discover%s*=" and text:find "return {" then return { text } end
+	local list = {}
+	for line in text:gmatch "[^\n]+" do
+		if line:find "^discover" then list[#list + 1] = ("return { %s\n}"):format(line) end
+	end
+	return list
+end
+
 describe("the manual", function()
-	it("has only Lua that loads, and policies that check", function()
-		local here = scratch.new()
-		for _, block in ipairs(blocks "docs/manual.md") do
-			if block.kind == "lua" then
-				assert.truthy(load(block.text, "@manual:" .. block.line))
-				local name = file_name(block) or "p.lua"
-				local path = here:write(name, block.text)
-				if block.text:find "discover%s*=" then
+	for _, document in ipairs { "docs/manual.md", "docs/aws.md" } do
+		it("has only Lua that loads, and policies that check: " .. document, function()
+			local here, checked = scratch.new(), 0
+			for _, block in ipairs(blocks(document)) do
+				local lua = block.kind == "lua" and block.text or ""
+				assert.truthy(load(lua, ("@%s:%d"):format(document, block.line)))
+				for _, text in ipairs(policies(lua)) do
+					local path = here:write(file_name(block) or "p.lua", text)
 					local result = assert(proc.run { BINARY, "check", path, timeout = 20 })
-					assert.equal(0, result.status, ("line %d: %s"):format(block.line, result.stderr))
+					assert.equal(0, result.status, ("%s:%d: %s"):format(document, block.line, result.stderr))
+					checked = checked + 1
 				end
 			end
-		end
-		here:remove()
-	end)
+			assert.truthy(checked >= 4, checked)
+			here:remove()
+		end)
+	end
 end)
