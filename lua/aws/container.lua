@@ -11,6 +11,7 @@ local container = {}
 local ECS = "http://169.254.170.2"
 local TIMEOUT, ATTEMPTS, LIMIT = 2, 3, 1 << 20
 local SOURCE = "the container's service"
+local SECRET = 12 -- letters of what is hidden, at least: "credentials" has eleven
 
 -- Where keys may come from in clear text: this machine, ECS, EKS.
 local ALLOWED = { "127.0.0.0/8", "::1/128", "169.254.170.2/32", "169.254.170.23/32", "fd00:ec2::23/128" }
@@ -32,14 +33,22 @@ function container.allowed(url)
 	return bad(("AWS_CONTAINER_CREDENTIALS_FULL_URI: https is needed to ask %s"):format(parsed.host), "usage")
 end
 
+-- Who knows the end of such a path, an id that nobody guesses or a query, gets the keys as well.
+local function hide(path)
+	local last = path:match "[^/?]*$"
+	if #last >= SECRET then log.secret(last) end
+end
+
 local function place()
 	local relative = settings.variable "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 	if relative then
 		if relative:sub(1, 1) ~= "/" then return bad("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: a path expected", "usage") end
+		hide(relative)
 		return ECS .. relative
 	end
 	local full = settings.variable "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 	if not full then return false end
+	hide(full:match "^%a+://[^/?]*(.*)" or "")
 	local fine, why, code = container.allowed(full)
 	if not fine then return nil, why, code end
 	return full

@@ -307,6 +307,16 @@ describe("aws.credentials", function()
 			assert.same({ "http://169.254.170.2/v2/credentials/x" }, { asked.url, asked.proxy })
 		end)
 
+		it("are at a place that is a secret itself", function()
+			for _, place in ipairs { "/v2/credentials/01234567-89ab-cdef", "/keys?token=hush-hush", "" } do
+				env.AWS_CONTAINER_CREDENTIALS_FULL_URI = "http://127.51.0.3:1" .. place
+				credentials = fake.fresh "aws.credentials"
+				local why = require "core.log".redact(select(2, credentials.get()))
+				assert.truthy(why:find("http://127.51.0.3:1", 1, true), why)
+				assert.is_nil(why:find("cdef", 1, true) or why:find("hush", 1, true), why)
+			end
+		end)
+
 		it("are asked for again where the service fails for a moment", function()
 			service:say(page("/keys", { status = 500 }, { ["do"] = "close" }, { body = pair "AKC" }))
 			gives("AKC", "the container's service")
