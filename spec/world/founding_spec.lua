@@ -180,8 +180,10 @@ describe("founding", function()
 		w:boot "a"
 		w:boot_all("b c", held_back)
 		world.wait(function()
-			return w:has_log "a"
-		end, 30, "a has started as new")
+			local response = http.request { url = w:peer "a" .. "/members", timeout = 1 }
+			local members = response and response.status == 200 and json.decode(response.body)
+			return type(members) == "table" and #members == 3
+		end, 30, "a has started as new, and its log names all three")
 		w:kill "b"
 		w:kill "c"
 	end
