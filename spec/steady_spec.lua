@@ -381,7 +381,9 @@ describe("steady", function()
 	it("counts the grace of absence on its own", function()
 		local f = seen { members = { member(2), member(3), member(4) }, see = { [2] = "quorum", [3] = "quorum" },
 			journal = { dead_since = { ["4"] = { at = 1000 - 599, word = false } }, pending_since = {}, asked_remove = {}, clusters = {}, asides = {} } }
-		assert.equal("wait", steady {}(f).action)
+		local plan = steady {}(f)
+		assert.equal("wait", plan.action)
+		assert.matches("silent and its machine is gone from a complete list; it is removed after its grace", plan.reason, 1, true)
 		assert.equal("remove", steady { evict_gone_after = 599 }(f).action)
 		assert.equal("wait", steady { evict_after = 0 }(f).action)
 	end)

@@ -78,19 +78,17 @@ local function grace_left(f, options, member)
 	return known.at + (known.word and options.evict_after or options.evict_gone_after) - f.now
 end
 
--- A member that row 14 may remove -> why, or nil and how long the grace still lasts
+-- A member that row 14 may remove -> why, and how long the grace still lasts; nil: it stays
 local function removable(f, options, member)
 	if not facts.silent(member, f.probes) then return nil end
 	local how = facts.dead(member, f.inventory, f.cluster)
 	if how then
-		local left = grace_left(f, options, member)
-		if left > 0 then return nil, left end
-		return how == "word" and "its machine is dead, the provider says"
-			or "its machine is gone from a complete list"
+		local why = how == "word" and "its machine is dead, the provider says" or "its machine is gone from a complete list"
+		return why, grace_left(f, options, member)
 	end
 	local seen = f.journal.pending_since[member.id]
 	if member.learner and not member.started and seen and f.now - seen >= NEVER_STARTED then
-		return "this learner has never started"
+		return "this learner has never started", 0
 	end
 end
 
@@ -110,14 +108,13 @@ function rows.row_14_evict(f, options)
 	local grace
 	for _, member in ipairs(nameless_learners_first(f.cluster.members)) do
 		local why, left = removable(f, options, member)
-		if why then
-			return plan.of("remove", ("%s is silent and %s"):format(plan.who(member), why), { member = member.id })
-		end
-		if left and left < math.huge then grace = grace or { member = member, left = left } end
+		local what = why and ("%s is silent and %s"):format(plan.who(member), why)
+		if why and left <= 0 then return plan.of("remove", what, { member = member.id }) end
+		if why and left < math.huge then grace = grace or { what = what, left = left } end
 	end
 	if grace then
-		return plan.wait(("%s is dead for the provider; it is removed after its grace, at %s UTC"):format(
-			plan.who(grace.member), os.date("!%H:%M:%S", math.ceil(f.now + grace.left))))
+		return plan.wait(("%s; it is removed after its grace, at %s UTC"):format(grace.what,
+			os.date("!%H:%M:%S", math.ceil(f.now + grace.left))))
 	end
 end
 
