@@ -73,6 +73,12 @@ function facts.settled(inventory)
 	return inventory.read - inventory.same_since >= inventory.lag
 end
 
+-- The facts as they will be when the list has stayed as it is for long enough.
+function facts.once_settled(f)
+	local inventory = setmetatable({ lag = -math.huge }, { __index = f.inventory })
+	return setmetatable({ inventory = inventory }, { __index = f })
+end
+
 function facts.fresh(inventory, clock)
 	return clock - inventory.read <= FRESH
 end
@@ -352,13 +358,27 @@ function facts.probe_at(f, peer_url)
 	end
 end
 
+-- The name of the machine that speaks for a founder: its own, or, when the list proves that no machine
+-- has that name any more, of the one at its address.  It is the same one, or came after.
+function facts.asked_as(founder, inventory, cluster)
+	if not inventory or not facts.absence_counts(founder.name, inventory, cluster) then return founder.name end
+	local instances, by_name = facts.instances_of(founder, inventory)
+	local name
+	for _, instance in ipairs(by_name and {} or instances) do
+		if instance.state ~= "dead" and name then return founder.name end
+		if instance.state ~= "dead" then name = instance.etcd_name end
+	end
+	return name or founder.name
+end
+
 -- Whether a founder (or member) of the founding `cluster_id` will never take part in it: its machine
 -- is dead, or its disk is empty and not promised to it.
 function facts.gave_up(f, founder, cluster_id)
 	if facts.dead(founder, f.inventory, f.cluster) then return true end
+	local name = facts.asked_as(founder, f.inventory, f.cluster)
 	for _, probe in pairs(f.probes) do
 		local answer = probe.verdict == "waiting" and probe.answer
-		if answer and answer.name == founder.name then return answer.claim ~= cluster_id end
+		if answer and answer.name == name then return answer.claim ~= cluster_id end
 	end
 	return false
 end

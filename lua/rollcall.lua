@@ -156,7 +156,8 @@ end
 -- after the withdrawal: empty, and I do not count you.
 function rollcall.may_change(f)
 	return each(f, f.data_dir.claim.list, function(entry, founder)
-		if entry.proof and f.roll_call.withdrawn then return nil end
+		local asked = f.roll_call.heard[facts.asked_as(founder, f.inventory, f.cluster)] or entry
+		if asked.proof and f.roll_call.withdrawn then return nil end
 		local member = { name = founder.name, peer_urls = founder.peer_urls }
 		if facts.dead(member, f.inventory, f.cluster) then return nil end
 		return "may still count on this machine's claim for the earlier list"

@@ -260,6 +260,24 @@ local function forgotten(name, lacking)
 	end
 end
 
+-- a stands at the address of x, which no list has any more.
+local function moved_in(more)
+	return function(f)
+		f.data_dir.claim.list[3].peer_urls = { url "a" }
+		f.roll_call.heard.a.proof, f.roll_call.heard.a.proof_sent = answer "a", 60
+		if more then more(f) end
+	end
+end
+
+-- e stands at the address of x and says this.
+local function in_place_of_x(said)
+	return function(f)
+		f.inventory.instances = instances("cey", { y = "dead" })
+		f.inventory.instances[2].peer_url = url "x"
+		f.probes["i-e"] = probe("e", "waiting", { answer = said, peer_url = url "x" })
+	end
+end
+
 -- rule, what, base, plan, change, overrides; `true` after it where the rule refuses.
 local cases = {
 	{ "paused", "a file pause holds a change back", joining, add_learner, function(f) f.paused = true end, true },
@@ -380,6 +398,13 @@ local cases = {
 	{ "claim", "one who may live and is not listed", changing, claim, function(f) f.inventory.gone = "unknown" end, true },
 	{ "claim", "a promise to join", changing, claim, function(f) f.data_dir.claim = { kind = "join", cluster_id = OTHER, member_id = "1" } end, true },
 	{ "claim", "all have released it or are dead", changing, claim, function() end },
+	{ "claim", "one whose place another has taken, and has released it", changing, claim, moved_in() },
+	{ "claim", "one whose place another has taken, who was not asked since", changing, claim,
+		moved_in(function(f) f.roll_call.heard.a.proof = nil end), true },
+	{ "claim", "one whose place another has taken, who counts on me", changing, claim,
+		moved_in(function(f) f.roll_call.heard.a.proof.counts = { "c" } end), true },
+	{ "claim", "one whose place another has taken, in a list that may forget machines", changing, claim,
+		moved_in(function(f) f.inventory.gone = "unknown" end), true },
 	{ "claim", "the same list again", founding, claim, function() end },
 
 	{ "marker", "another list's", founding, new, mark { cluster_id = OTHER }, true },
@@ -516,6 +541,10 @@ local cases = {
 		f.inventory.instances[2].state = "live"
 		f.probes["i-x"] = probe("x", "waiting", { answer = blank "x" })
 	end },
+	{ "data-dir", "a founder whose place another has taken, who is empty", hopeless, aside, in_place_of_x(blank "e") },
+	{ "data-dir", "a founder whose place another has taken, who is promised to it", hopeless, aside, in_place_of_x(answer "e"), true },
+	{ "data-dir", "a founder whose place another has taken, who is empty, in a list that may forget machines", hopeless, aside,
+		both(in_place_of_x(blank "e"), function(f) f.inventory.gone = "unknown" end), true },
 	{ "data-dir", "used data of a founding that cannot finish", hopeless, aside, function(f) f.data_dir.unused = false end, true },
 	{ "data-dir", "a copy of a living member's disk", copied, start, function() end, true },
 	{ "data-dir", "a copy of the disk of a member that has lost its quorum", copied, start, function(f)

@@ -181,6 +181,9 @@ const char *seen_incomplete(const struct view *v);
 /* NULL when the machine of this name and address is dead, else why that is not proven. */
 const char *seen_alive(const struct view *v, const char *name, const struct texts *urls);
 const struct heard *seen_heard(const struct view *v, const char *name);
+/* The name of the machine that speaks for a founder: its own, or, when the list proves that no
+ * machine has that name any more, of the one at its address. It is the same one, or came after. */
+const char *seen_asked_as(const struct view *v, const struct founder *f);
 /* The list of a founding or quorumless etcd of this cluster that holds this member. */
 const struct member *seen_without_quorum(
     const struct view *v, uint64_t cluster, uint64_t id, bool founding_too);

@@ -207,7 +207,8 @@ static bool disk_founds(const struct view *v, const struct plan *p, struct why *
 /* Whether this founder, as asked in this run, is empty and not promised to cluster c. */
 static bool elsewhere(const struct view *v, const struct founder *f, uint64_t c)
 {
-	const struct heard *h = seen_heard(v, f->name);
+	const char *name = seen_asked_as(v, f);
+	const struct heard *h = seen_heard(v, name);
 	bool said = false;
 
 	if (!seen_alive(v, f->name, &f->urls))
@@ -224,7 +225,7 @@ static bool elsewhere(const struct view *v, const struct founder *f, uint64_t c)
 		if (q->verdict > WAITING || !q->answer || !q->answer->empty ||
 		    q->answer->claim == c)
 			return false;
-		said = said || !strcmp(q->answer->name, f->name);
+		said = said || !strcmp(q->answer->name, name);
 	}
 	return said;
 }

@@ -248,13 +248,14 @@ bool rule_roll_call(const struct view *v, const struct plan *p, struct why *why)
 
 static bool released(const struct view *v, const struct founder *f)
 {
-	const struct heard *h = seen_heard(v, f->name);
+	const char *name = seen_asked_as(v, f);
+	const struct heard *h = seen_heard(v, name);
 	const struct answer *a = h ? h->proof : NULL;
 
 	if (!seen_alive(v, f->name, &f->urls))
 		return true;
 	return a && v->roll_call.withdrawn && h->proof_sent > v->roll_call.withdrawn_at &&
-	       a->empty && !strcmp(a->name, f->name) && v->me.name &&
+	       a->empty && !strcmp(a->name, name) && v->me.name &&
 	       !seen_holds(&a->counts, v->me.name);
 }
 
@@ -304,8 +305,9 @@ static bool abandoned(const struct view *v, struct why *why)
 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct founder *f = &list->at[i];
+		const struct founder now = { seen_asked_as(v, f), f->urls };
 		if (seen_alive(v, f->name, &f->urls) &&
-		    !(listed(v, f) && (seen_myself(v, f) || may_found(v, f))))
+		    !(listed(v, &now) && (seen_myself(v, &now) || may_found(v, &now))))
 			return rule_no(why,
 			    "the marker is reserved for the founding %" PRIx64
 			    ", and %s of it is neither terminated nor ready for this list; start "

@@ -362,6 +362,24 @@ const char *seen_alive(const struct view *v, const char *name, const struct text
 	return NULL;
 }
 
+const char *seen_asked_as(const struct view *v, const struct founder *f)
+{
+	const struct inventory *in = &v->inventory;
+	const char *name = NULL;
+
+	for (size_t i = 0; in->given && i < in->n; i++) {
+		const struct instance *a = &in->at[i];
+		if (a->name && !strcmp(a->name, f->name))
+			return f->name;
+		if (a->state == DEAD || !lives_at(a, &f->urls))
+			continue;
+		if (name)
+			return f->name;
+		name = a->name;
+	}
+	return name && absence_counts(v, f->name) ? name : f->name;
+}
+
 const struct heard *seen_heard(const struct view *v, const char *name)
 {
 	for (size_t i = 0; i < v->roll_call.n; i++)

@@ -211,6 +211,50 @@ describe("founding", function()
 		return response and response.status == 200 and json.decode(response.body).cluster_id
 	end
 
+	world.it("F7 a founder is gone from a list that trails: unused data waits for it to settle, then gives way", function(w)
+		only_a_started(w)
+		w:wipe "c"
+		w:list { "a", "c", "d", lag = 2 }
+		w:stop "a"
+		w:boot_all "c d"
+		world.wait(function()
+			return announced(w, "c") and announced(w, "d")
+		end, 20, "c and d answer the roll call")
+		w:boot "a"
+		w:converge "a c d"
+		assert.is_true(#w:asides "a" >= 1)
+	end)
+
+	world.it("F7 both others were replaced at their own addresses: unused data is moved aside", function(w)
+		only_a_started(w)
+		w:stop "a"
+		w:machine("d", { address = w:address "b" })
+		w:machine("e", { address = w:address "c" })
+		w:list { "a", "d", "e" }
+		w:boot_all "d e"
+		world.wait(function()
+			return announced(w, "d") and announced(w, "e")
+		end, 20, "d and e answer the roll call")
+		w:boot "a"
+		w:converge "a d e"
+		assert.is_true(#w:asides "a" >= 1)
+	end)
+
+	world.it("F8 claims for a machine that was replaced at its address are given up", function(w)
+		w:list { "a", "b", "c" }
+		w:boot_all("a b c", held_back)
+		world.wait(function()
+			return w:claimed "a" and w:claimed "b" and w:claimed "c"
+		end, 30, "all have claimed their places")
+		for name in ("a b c"):gmatch "%S" do
+			w:kill(name)
+		end
+		w:machine("d", { address = w:address "c" })
+		w:list { "a", "b", "d" }
+		w:boot_all "a b d"
+		w:converge "a b d"
+	end)
+
 	world.it("F8 lists that differ: nobody founds until they agree", function(w)
 		w:list { "a", { "b", state = "dead" }, "c", "d" }
 		w:list({ "a", "b", "c" }, "a")

@@ -164,7 +164,7 @@ function World:list(entries, for_machine)
 		m.list = path
 	end
 	write(path, json.encode { instances = instances, desired = entries.desired,
-		complete = entries.complete })
+		complete = entries.complete, lag = entries.lag })
 end
 
 local function braces(fields)
