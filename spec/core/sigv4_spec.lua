@@ -209,12 +209,13 @@ end)
 
 describe("http.request with sign", function()
 	local directory, close
+	local root = assert(io.popen "id -u"):read "n" == 0 -- who may listen on port 80
 	local keys = { service = "ec2", region = "us-east-1", access_key = "AKIDEXAMPLE", secret_key = "hush", token = "t0k3n" }
 
 	setup(function()
 		directory = listener.directory()
 		close = listener.open(directory, { { address = "127.44.9.1", port = 8000, kind = "echo" },
-			{ address = "127.44.9.1", port = 80, kind = "echo" } })
+			root and { address = "127.44.9.1", port = 80, kind = "echo" } or nil })
 	end)
 	teardown(function()
 		close()
@@ -243,6 +244,7 @@ describe("http.request with sign", function()
 	}
 	for i, r in ipairs(requests) do
 		it(("signs what is sent, request %d"):format(i), function()
+			if not root and not r.url:find ":8000" then return pending "needs root" end
 			local sign = { time = 1440938160, service = r.s3 and "s3" }
 			for key, value in pairs(keys) do sign[key] = sign[key] or value end
 			local line, headers, body = sent { url = r.url, method = r.method, body = r.body, headers = r.headers, sign = sign }
