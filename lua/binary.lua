@@ -47,7 +47,7 @@ end
 function binary.ask(run)
 	return task.spawn(function()
 		if run.policy.etcd.version then return run.policy.etcd.version end
-			if run.version == nil then run.version = find(run) or false end
+		if run.version == nil then run.version = find(run) or false end
 		if not run.version and not run.warned_version then
 			run.warned_version = true
 			log.warn "which version of etcd is installed here is not known; set etcd.version to have it checked"

@@ -137,11 +137,8 @@ describe("http.request", function()
 			print(status { url = "http://203.0.113.7/", proxy = true, timeout = 1 })
 			print(status { url = "]] .. base .. [[/broken", proxy = true })
 			print(status { url = "]] .. base .. [[/broken" })
-			for _, host in ipairs { "169.254.1.1:1", "[fd00:ec2::254]:1", "[fd00:ec2::23]:1", "metadata.google.internal:1" } do
-				print(status { url = "http://" .. host, proxy = true, timeout = 0.2 } == 404)
-			end
 		]]))
 		local done = assert(proc.run { listener.binary(), "lua", script, env = { http_proxy = base, all_proxy = base, no_proxy = "x.example" } })
-		assert.equal("404\n503\n503\n" .. ("false\n"):rep(4), done.stdout, done.stderr)
+		assert.equal("404\n503\n503\n", done.stdout, done.stderr)
 	end)
 end)
