@@ -57,11 +57,12 @@ static lua_Integer check_urls(int member, const char *key, int seen)
 	return count;
 }
 
-static void check_members(int list)
+/* Only on the peer port does an etcd that has just begun say that it lists nobody. */
+static void check_members(int list, enum etcd_form form)
 {
 	lua_newtable(L);
 	int seen = lua_gettop(L), member = seen + 1;
-	MUST(luaL_len(L, list) > 0);
+	MUST(luaL_len(L, list) > 0 || form == ETCD_PEER);
 	for (lua_Integer i = 1; i <= luaL_len(L, list); i++) {
 		MUST(lua_geti(L, list, i) == LUA_TTABLE);
 		MUST(lua_getfield(L, member, "id") == LUA_TSTRING && is_id(lua_tostring(L, -1)));
@@ -86,7 +87,7 @@ static void fuzz_members(const char *body, size_t n)
 		lua_settop(L, 0);
 		if (etcd_read_members(L, (enum etcd_form)form, body, n, &who, why, sizeof why)) {
 			MUST(lua_gettop(L) == 1);
-			check_members(1);
+			check_members(1, (enum etcd_form)form);
 			MUST(form != ETCD_GATEWAY ||
 			     (is_id(who.cluster_id) && is_id(who.member_id)));
 		} else {
