@@ -94,7 +94,7 @@ local function change(run, f, plan, permit)
 end
 
 local function aside(run, f, plan, permit)
-	local data, seen = datadir.read(run.place), f.data_dir
+	local data, seen = look.disk(run), f.data_dir
 	if data.locked or data.member_id ~= seen.member_id or data.cluster_id ~= seen.cluster_id
 		or data.unused ~= seen.unused then
 		return nil, "the data has changed since it was looked at"

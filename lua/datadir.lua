@@ -137,16 +137,34 @@ local function has_database(place)
 	return stat ~= nil
 end
 
-local function look_at_log(place, dir, names)
+-- The list that this log's cluster was founded with, and that names its member -> Founder[] | nil
+-- The cluster's id is the hash of it, so neither entries that were cut short nor an older memory pass.
+local function founding_list(log, last)
+	local ids = {}
+	for i, founder in ipairs(log.founders) do ids[i] = founder.id end
+	if etcd.founded(ids) == log.cluster_id then return log.founders end
+	local list, token = last and last.initial_cluster, last and last.env.ETCD_INITIAL_CLUSTER_TOKEN
+	if not well_formed { kind = "founding", list = list, token = token } then return nil end
+	local cluster_id, member_ids = etcd.identify(list, token)
+	local founders, mine = {}, false
+	for i, founder in ipairs(list) do
+		founders[i] = { id = member_ids[i], name = founder.name, peer_urls = founder.peer_urls }
+		mine = mine or member_ids[i] == log.member_id
+	end
+	return mine and cluster_id == log.cluster_id and founders or nil
+end
+
+local function look_at_log(place, dir, names, last)
 	local log, why = wal.read(place.wal, names)
 	if not log then return "damaged", why end
+	local list = log.unused and founding_list(log, last) or nil
 	dir.cluster_id, dir.member_id = log.cluster_id, log.member_id
-	dir.unused, dir.founders = log.unused and not dir.locked, log.founders
+	dir.unused, dir.founders = list ~= nil and not dir.locked, list or log.founders
 	return "member", ""
 end
 
 -- -> state, why; what else there is goes into dir
-local function look(place, dir)
+local function look(place, dir, last)
 	local stat, why, code = fs.stat(place.path, { follow = true })
 	if not stat and code ~= "missing" then return "unknown", why end
 	if stat and stat.type ~= "directory" then return "damaged", place.path .. " is not a directory" end
@@ -159,7 +177,7 @@ local function look(place, dir)
 	database, why = has_database(place)
 	if database == nil then return "unknown", why end
 	dir.locked = database and fs.locked(place.database) == true
-	if names[1] then return look_at_log(place, dir, names) end
+	if names[1] then return look_at_log(place, dir, names, last) end
 	dir.claim, why = read_claim(place)
 	if why then return "damaged", why end
 	if database and not dir.claim then return "damaged", place.database .. " is there without a write-ahead log" end
@@ -174,11 +192,16 @@ function datadir.extent(place)
 end
 
 -- What the disk holds -> DataDir; what cannot be read is in it as unknown, with its reason.
-function datadir.read(place)
+-- last: the configuration written last, if known; it may tell what an etcd, killed before it had written
+-- its first entries, was to found.
+---@param place Place
+---@param last table?
+---@return DataDir
+function datadir.read(place, last)
 	local dir = { state = "hidden", why = "", unused = false, locked = false, read = clock() }
 	if place.path then
 		dir.path = place.path
-		dir.state, dir.why = look(place, dir)
+		dir.state, dir.why = look(place, dir, last)
 	end
 	return dir
 end

@@ -55,6 +55,11 @@ function look.begin(policy, state, o)
 	return setmetatable(run, { __close = calling.stop })
 end
 
+-- What this machine's disk holds now -> DataDir
+function look.disk(run)
+	return datadir.read(run.place, run.state:last())
+end
+
 function look.left(run)
 	return run.deadline - task.now()
 end
@@ -268,7 +273,7 @@ local function remember_silence(run, f)
 end
 
 local function conclude(run, f)
-	f.data_dir = datadir.read(run.place) -- the provider may have taken its time
+	f.data_dir = look.disk(run) -- the provider may have taken its time
 	for _, url in ipairs(f.me.peer_urls) do
 		for _, probe in pairs(f.probes) do
 			if probe.peer_url == url then f.me.running = running(f, probe) end
@@ -288,7 +293,7 @@ local function begin_facts(run)
 	local policy = run.policy
 	return {
 		now = math.floor(task.time()), clock = task.now(), probes = {}, clusters = {},
-		data_dir = datadir.read(run.place),
+		data_dir = look.disk(run),
 		found = policy.found, roll_call = run.roll_call, promoter = policy.finish == true,
 		turn = run.turn, journal = run.journal, history = run.history, changed = false, paused = run.state:paused(),
 		marker_configured = policy.marker ~= nil,

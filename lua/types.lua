@@ -99,7 +99,7 @@
 ---@field cluster_id Id?
 ---@field member_id Id?
 ---@field unused boolean       the log holds nothing but the bootstrap entries of its founding list
----@field founders Founder[]?  those that the log's first entries name
+---@field founders Founder[]?  those that the log's first entries name; of an unused log all of them
 ---@field locked boolean       a running etcd holds the lock of the database
 ---@field claim Claim?         only where there is no log
 ---@field read number          clock when it was read
@@ -475,6 +475,10 @@ function etcd.ask(o) end
 ---@param token string
 ---@return Id cluster_id, Id[] member_ids  in the order of the list
 function etcd.identify(list, token) end
+--- The id of the cluster that the members with these ids, in any order, founded.
+---@param member_ids Id[]
+---@return Id cluster_id
+function etcd.founded(member_ids) end
 ---@param id Id
 ---@return string hex  as etcd prints it, no padding
 function etcd.hex(id) end

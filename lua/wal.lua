@@ -75,20 +75,19 @@ local function founder(entry)
 	local change = message(entry[4])
 	if not change or (change[2] or 0) ~= 0 or type(change[4]) ~= "string" then return end
 	local who = json.decode(change[4])
-	if type(who) ~= "table" or type(who.name) ~= "string" or type(who.peerURLs) ~= "table" then
-		return
-	end
+	local id = unsigned(change[3] or 0)
+	if not id or type(who) ~= "table" or type(who.name) ~= "string" or type(who.peerURLs) ~= "table" then return end
 	local urls = {}
 	for i, url in ipairs(who.peerURLs) do
 		if type(url) ~= "string" then return end
 		urls[i] = url
 	end
 	if not urls[1] then return end
-	return { id = unsigned(change[3] or 0), name = who.name, peer_urls = urls }
+	return { id = id, name = who.name, peer_urls = urls }
 end
 
 -- Read one segment: {cluster_id, member_id, unused, founders} | nil, message.
--- `unused`: nothing stands in it but the entries that etcd makes of its founding list.
+-- `unused`: nothing stands in it but entries that etcd makes of its founding list, or not even these.
 function wal.segment(file, size)
 	local log = { unused = true, founders = {} }
 	for kind, data in records(file, size) do
@@ -111,7 +110,6 @@ function wal.segment(file, size)
 		end
 	end
 	if not (log.member_id and log.cluster_id) then return nil, "it holds no metadata" end
-	log.unused = log.unused and #log.founders > 0
 	return log
 end
 

@@ -36,7 +36,9 @@ local function founder(index, name, url)
 	return frame(2, int(1, 1) .. int(2, 1) .. int(3, index) .. bytes(4, change))
 end
 
-local META = frame(4, "") .. frame(1, int(1, 0xfedcba9876543210) .. int(2, 0x8000000000000001)) .. frame(5, "")
+local function meta(member_id, cluster_id) return frame(4, "") .. frame(1, int(1, member_id) .. int(2, cluster_id)) .. frame(5, "") end
+
+local META = meta(1, 0x869b3badfbf1d6b7) -- what members 1 and 2 found
 local FOUNDERS = founder(1, "b", "http://127.9.1.2:2380") .. founder(2, "a", "http://127.9.1.1:2380")
 local NORMAL = frame(2, int(1, 0) .. int(2, 2) .. int(3, 3) .. bytes(4, "w"))
 
@@ -69,7 +71,7 @@ describe("datadir", function()
 	end)
 
 	it("reads ids above 2^63 exactly", function()
-		wal(META .. FOUNDERS .. ("\0"):rep(4096))
+		wal(meta(0xfedcba9876543210, 0x8000000000000001) .. FOUNDERS .. ("\0"):rep(4096))
 		local data = datadir.read(place)
 		assert.equal("member", data.state)
 		assert.equal("18364758544493064720", data.member_id)
@@ -84,6 +86,8 @@ describe("datadir", function()
 		{ "a snapshot is use", META .. frame(5, int(1, 10) .. int(2, 2)) .. FOUNDERS, false },
 		{ "no entry at all is not a founding", META, false },
 		{ "a record that was being written ends the log", META .. FOUNDERS .. NORMAL:sub(1, 12), true },
+		{ "entries that were cut short are not a founding", META .. FOUNDERS:sub(1, #FOUNDERS // 2), false },
+		{ "entries of another founding are use", meta(1, 5) .. FOUNDERS, false },
 	}
 	for _, case in ipairs(cases) do
 		it(case[1], function()
@@ -100,6 +104,26 @@ describe("datadir", function()
 			{ id = "2", name = "a", peer_urls = { "http://127.9.1.1:2380" } },
 			{ id = "1", name = "b", peer_urls = { "http://127.9.1.2:2380" } },
 		}, datadir.read(place).founders)
+	end)
+
+	it("knows the founding of a log without entries by the configuration written last, if that proves it", function()
+		local list = { { name = "a", peer_urls = { "http://127.9.1.1:2380" } }, { name = "b", peer_urls = { "http://127.9.1.2:2380" } } }
+		local cluster_id, ids = etcd.identify(list, "t")
+		local function last(token) return { initial_cluster = list, env = { ETCD_INITIAL_CLUSTER_TOKEN = token } } end
+		local function number(id) return tonumber("0x" .. etcd.hex(id)) end
+		wal(meta(number(ids[2]), number(cluster_id)))
+		assert.is_false(datadir.read(place).unused)
+		assert.is_false(datadir.read(place, last "other").unused)
+		assert.is_false(datadir.read(place, last(nil)).unused)
+		assert.is_false(datadir.read(place, { initial_cluster = { { name = "a", peer_urls = { 1 } } }, env = { ETCD_INITIAL_CLUSTER_TOKEN = "t" } }).unused)
+		local data = datadir.read(place, last "t")
+		assert.is_true(data.unused)
+		assert.same({ { id = ids[1], name = "a", peer_urls = list[1].peer_urls }, { id = ids[2], name = "b", peer_urls = list[2].peer_urls } },
+			data.founders)
+		wal(meta(77, number(cluster_id))) -- a member that joined later
+		assert.is_false(datadir.read(place, last "t").unused)
+		wal(meta(number(ids[2]), number(cluster_id)) .. NORMAL)
+		assert.is_false(datadir.read(place, last "t").unused)
 	end)
 
 	it("takes a second segment for use", function()

@@ -318,6 +318,7 @@ int luaopen_core_etcd(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "ask", etcd_ask },
 		{ "decimal", etcd_decimal },
+		{ "founded", etcd_founded },
 		{ "hex", etcd_hex },
 		{ "identify", etcd_identify },
 		{ "lists", etcd_lists },

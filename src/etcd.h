@@ -45,6 +45,7 @@ void etcd_read_error(lua_State *L, const char *body, size_t length, char *messag
 bool etcd_id(const char *text, size_t n, int base, char id[ETCD_ID]);
 
 /* Entry points in etcdids.c. */
+int etcd_founded(lua_State *L);
 int etcd_identify(lua_State *L);
 int etcd_hex(lua_State *L);
 int etcd_decimal(lua_State *L);

@@ -101,11 +101,41 @@ static void push_id(lua_State *L, uint64_t id)
 	lua_pushstring(L, text);
 }
 
-/* etcd.identify(list, token) -> cluster_id, member_ids */
-int etcd_identify(lua_State *L)
+/* The id of the cluster that these members found; sorts them. */
+static void push_cluster(lua_State *L, uint64_t *ids, size_t n)
 {
 	unsigned char digest[SHA_DIGEST_LENGTH];
 
+	qsort(ids, n, sizeof *ids, by_value);
+	unsigned char *bytes = lua_newuserdatauv(L, 8 * n + 1, 0);
+	for (size_t i = 0; i < 8 * n; i++)
+		bytes[i] = (unsigned char)(ids[i / 8] >> (56 - 8 * (i % 8)));
+	SHA1(bytes, 8 * n, digest);
+	push_id(L, head(digest));
+	lua_remove(L, -2);
+}
+
+/* etcd.founded(member_ids) -> cluster_id */
+int etcd_founded(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_Integer n = luaL_len(L, 1);
+	uint64_t *ids = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *ids, 0);
+
+	for (lua_Integer i = 0; i < n; i++) {
+		size_t length;
+		lua_geti(L, 1, i + 1);
+		const char *text = lua_tolstring(L, -1, &length);
+		luaL_argcheck(L, text && parse(text, length, 10, &ids[i]), 1, "not decimal ids");
+		lua_pop(L, 1);
+	}
+	push_cluster(L, ids, (size_t)n);
+	return 1;
+}
+
+/* etcd.identify(list, token) -> cluster_id, member_ids */
+int etcd_identify(lua_State *L)
+{
 	luaL_checktype(L, 1, LUA_TTABLE);
 	const char *token = luaL_checkstring(L, 2);
 	lua_Integer n = luaL_len(L, 1);
@@ -119,13 +149,8 @@ int etcd_identify(lua_State *L)
 		push_id(L, ids[i]);
 		lua_seti(L, -2, i + 1);
 	}
-	qsort(ids, (size_t)n, sizeof *ids, by_value);
-	unsigned char *bytes = lua_newuserdatauv(L, 8 * (size_t)n + 1, 0);
-	for (size_t i = 0; i < 8 * (size_t)n; i++)
-		bytes[i] = (unsigned char)(ids[i / 8] >> (56 - 8 * (i % 8)));
-	SHA1(bytes, 8 * (size_t)n, digest);
-	push_id(L, head(digest));
-	lua_pushvalue(L, -3);
+	push_cluster(L, ids, (size_t)n);
+	lua_pushvalue(L, -2);
 	return 2;
 }
 

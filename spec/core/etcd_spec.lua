@@ -467,6 +467,11 @@ describe("etcd.probe of a real etcd", function()
 		}, "core-spec")
 		assert.equal(cluster, p[1].cluster_id)
 		assert.equal(ids[1], p[1].member_id)
+		assert.equal(cluster, etcd.founded { ids[2], ids[1] })
+		assert.not_equal(cluster, etcd.founded { ids[1] })
+		for _, bad in ipairs { { "x" }, { "0" }, { {} }, { "-1" } } do
+			assert.error_matches(function() etcd.founded(bad) end, "not decimal ids")
+		end
 
 		start("b", "127.44.4.2", { cluster = list })
 		p = verdict("127.44.4.1", "quorum")[1]
