@@ -7,8 +7,8 @@ local crypto = require "core.crypto"
 
 local cluster = {}
 
-local function call(base, path, body, tls)
-	local response, message = http.request { url = base .. path, method = "POST", timeout = 3,
+local function call(base, path, body, tls, seconds)
+	local response, message = http.request { url = base .. path, method = "POST", timeout = seconds or 3,
 		body = json.encode(body), tls = tls, headers = { ["Content-Type"] = "application/json" } }
 	if not response then
 		return nil, message
@@ -21,6 +21,19 @@ local function call(base, path, body, tls)
 end
 
 cluster.call = call
+
+--- A change -> what etcd answers, or nil and its refusal.  Raft drops a change of the membership while the
+--- one before is not applied, and etcd says so after 7 s: such a change is asked for again.
+function cluster.change(base, path, body, tls)
+	local answer, message
+	for _ = 1, 5 do
+		answer, message = call(base, path, body, tls, 20)
+		if answer or not message:find "timed out" then
+			break
+		end
+	end
+	return answer, message
+end
 
 function cluster.healthy(base, tls)
 	local response = http.request { url = base .. "/health", timeout = 3, tls = tls }
@@ -55,10 +68,27 @@ function cluster.members(base, tls)
 	return seen
 end
 
+--- A slot for that peer URL -> its id, or nil and etcd's refusal.  What an earlier call added, although no
+--- answer came, counts.
 function cluster.add(base, peer, learner, tls)
-	local answer, message = call(base, "/v3/cluster/member/add",
+	local answer, message = cluster.change(base, "/v3/cluster/member/add",
 		{ peerURLs = json.list { peer }, isLearner = learner or nil }, tls)
-	return answer and answer.member.ID, message
+	if answer then
+		return answer.member.ID
+	end
+	local seen = message:find "exist" and cluster.members(base, tls)
+	for _, one in ipairs(seen and seen.all or {}) do
+		if one.peer == peer then
+			return one.id
+		end
+	end
+	return nil, message
+end
+
+--- Whether that member is gone, or nil and etcd's refusal.
+function cluster.remove(base, id, tls)
+	local answer, message = cluster.change(base, "/v3/cluster/member/remove", { ID = id }, tls)
+	return answer ~= nil or message:find "not found" ~= nil or nil, message
 end
 
 function cluster.put(base, key, value, tls)

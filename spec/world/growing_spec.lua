@@ -82,7 +82,7 @@ describe("growing", function()
 		local slot = world.wait(function()
 			return (cluster.add(w:client "a", w:peer "x", true))
 		end, 30, "a learner is added by hand")
-		assert(cluster.call(w:client "a", "/v3/cluster/member/remove", { ID = slot }))
+		assert(cluster.remove(w:client "a", slot))
 	end
 
 	-- Two of three stop in the middle of it: the leader may have written the change down, or never heard of it.

@@ -101,7 +101,7 @@ describe("refusing", function()
 		w:kill "c"
 		local dead = w:members("a").by.c.id
 		world.wait(function()
-			return cluster.call(w:client "a", "/v3/cluster/member/remove", { ID = dead })
+			return cluster.remove(w:client "a", dead)
 		end, 20, "c is removed")
 		world.wait(function()
 			return (cluster.add(w:client "a", w:peer "e"))

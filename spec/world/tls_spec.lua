@@ -65,7 +65,7 @@ end
 -- Enables etcd's auth with root and a password.
 local function enable_auth(w, via)
 	local function post(path, body)
-		assert(cluster.call(w:client(via), path, body, w.tls))
+		assert(cluster.change(w:client(via), path, body, w.tls))
 	end
 	post("/v3/auth/user/add", { name = "root", password = "correct horse" })
 	post("/v3/auth/role/add", { name = "root" })

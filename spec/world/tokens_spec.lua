@@ -13,10 +13,10 @@ local world = require "spec.world.world"
 
 local function enable_auth(w, via)
 	for path, body in pairs { ["user/add"] = { name = "root", password = "pw" }, ["role/add"] = { name = "root" } } do
-		assert(cluster.call(w:client(via), "/v3/auth/" .. path, body))
+		assert(cluster.change(w:client(via), "/v3/auth/" .. path, body))
 	end
-	assert(cluster.call(w:client(via), "/v3/auth/user/grant", { user = "root", role = "root" }))
-	assert(cluster.call(w:client(via), "/v3/auth/enable", {}))
+	assert(cluster.change(w:client(via), "/v3/auth/user/grant", { user = "root", role = "root" }))
+	assert(cluster.change(w:client(via), "/v3/auth/enable", {}))
 	world.write(w.root .. "/password", "pw\n")
 	world.succeed("chmod", "600", w.root .. "/password")
 	return { user = "root", password_file = w.root .. "/password", scheme = "http" }

@@ -255,9 +255,11 @@ end
 
 local function texts_v2(w)
 	local function said(method, path, body)
-		local response = assert(http.request { url = w:client "a" .. "/v2/members" .. path, method = method,
-			timeout = 3, body = body and json.encode(body), headers = { ["Content-Type"] = "application/json" } })
-		return json.decode(response.body).message
+		return world.wait(function()
+			local response = http.request { url = w:client "a" .. "/v2/members" .. path, method = method, timeout = 20,
+				body = body and json.encode(body), headers = { ["Content-Type"] = "application/json" } }
+			return response and response.status ~= 500 and json.decode(response.body).message
+		end, 60, "etcd answers a change")
 	end
 	known {
 		[said("DELETE", "/1")] = "remove",
@@ -268,7 +270,7 @@ end
 -- What etcd says, against the table of what it is known to say.
 local function texts_v3(w)
 	local function said(path, body)
-		local ok, message = cluster.call(w:client "a", "/v3/cluster/member/" .. path, body)
+		local ok, message = cluster.change(w:client "a", "/v3/cluster/member/" .. path, body)
 		assert.is_nil(ok)
 		return message
 	end
@@ -288,7 +290,7 @@ local function texts_v3(w)
 		[said("promote", { ID = slot })] = "promote",
 		[said("promote", { ID = seen.by.a.id })] = "promote",
 	}
-	assert(cluster.call(w:client "a", "/v3/cluster/member/remove", { ID = slot }))
+	assert(cluster.remove(w:client "a", slot))
 end
 
 local V2 = ", \"--enable-v2\""
