@@ -7,11 +7,11 @@ local crypto = require "core.crypto"
 
 local cluster = {}
 
-local function call(base, path, body, tls, seconds)
-	local response, message = http.request { url = base .. path, method = "POST", timeout = seconds or 3,
+local function call(base, path, body, tls)
+	local response, message, code = http.request { url = base .. path, method = "POST", timeout = 3,
 		body = json.encode(body), tls = tls, headers = { ["Content-Type"] = "application/json" } }
 	if not response then
-		return nil, message
+		return nil, message, code
 	end
 	local value = json.decode(response.body)
 	if response.status ~= 200 then
@@ -22,13 +22,13 @@ end
 
 cluster.call = call
 
---- A change -> what etcd answers, or nil and its refusal.  Raft drops a change of the membership while the
---- one before is not applied, and etcd says so after 7 s: such a change is asked for again.
+--- A change -> what etcd answers, or nil and its refusal.  One of the membership gets no answer at all where
+--- raft drops it: while the one before is not applied, or where the leader has just died.  It is asked for again.
 function cluster.change(base, path, body, tls)
-	local answer, message
-	for _ = 1, 5 do
-		answer, message = call(base, path, body, tls, 20)
-		if answer or not message:find "timed out" then
+	local answer, message, code
+	for _ = 1, 10 do
+		answer, message, code = call(base, path, body, tls)
+		if answer or not (code == "timeout" or message:find "timed out") then
 			break
 		end
 	end

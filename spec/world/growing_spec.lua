@@ -80,7 +80,7 @@ describe("growing", function()
 	-- A young cluster refuses at once, and that is another case.
 	local function takes_additions(w)
 		local slot = world.wait(function()
-			return (cluster.add(w:client "a", w:peer "x", true))
+			return cluster.add(w:client "a", w:peer "x", true)
 		end, 30, "a learner is added by hand")
 		assert(cluster.remove(w:client "a", slot))
 	end

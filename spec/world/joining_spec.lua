@@ -69,7 +69,7 @@ describe("joining", function()
 			return cluster.remove(w:client "a", dead)
 		end, 20, "c is removed")
 		local slot = world.wait(function()
-			return (cluster.add(w:client "a", w:peer "d"))
+			return cluster.add(w:client "a", w:peer "d")
 		end, 30, "a slot for d is added by hand")
 		w:list { "a", "b", "d" }
 		w:boot "d"
@@ -108,7 +108,7 @@ describe("joining", function()
 			return cluster.remove(w:client "a", dead)
 		end, 20, "c is removed")
 		local slot = world.wait(function()
-			return (cluster.add(w:client "a", w:peer "e"))
+			return cluster.add(w:client "a", w:peer "e")
 		end, 30, "a slot for e is added by hand")
 		w:list { "a", "b", "e", "d", desired = 4 }
 		local code, run = w:ends("d", { "--timeout", "4" })

@@ -78,7 +78,7 @@ describe("refusing", function()
 	world.it("W3 amnesia: an unstarted slot that this disk has no claim to", function(w)
 		w:founded "a b c"
 		world.wait(function()
-			return (cluster.add(w:client "a", w:peer "d"))
+			return cluster.add(w:client "a", w:peer "d")
 		end, 30, "a slot for d is added by hand")
 		w:list { "a", "b", "c", "d", desired = 4 }
 		refused(w, "d", "amnesia", "{ action = \"start\", reason = \"careless\" }")
@@ -104,7 +104,7 @@ describe("refusing", function()
 			return cluster.remove(w:client "a", dead)
 		end, 20, "c is removed")
 		world.wait(function()
-			return (cluster.add(w:client "a", w:peer "e"))
+			return cluster.add(w:client "a", w:peer "e")
 		end, 30, "a slot for e is added by hand")
 		w:list { "a", "b", "e", "d", desired = 4 }
 		refused(w, "d", "pending", "{ action = \"add\", learner = true, reason = \"careless\" }")

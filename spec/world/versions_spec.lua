@@ -256,7 +256,7 @@ end
 local function texts_v2(w)
 	local function said(method, path, body)
 		return world.wait(function()
-			local response = http.request { url = w:client "a" .. "/v2/members" .. path, method = method, timeout = 20,
+			local response = http.request { url = w:client "a" .. "/v2/members" .. path, method = method, timeout = 3,
 				body = body and json.encode(body), headers = { ["Content-Type"] = "application/json" } }
 			return response and response.status ~= 500 and json.decode(response.body).message
 		end, 60, "etcd answers a change")

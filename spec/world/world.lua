@@ -53,16 +53,17 @@ function world.etcd_version()
 	return succeed(world.etcd, "--version"):match "etcd Version: ([%d.]+)"
 end
 
---- Waits for a condition: the first true value of `holds()` within `seconds`.
+--- Waits for a condition: the first true value of `holds()` within `seconds`.  What else it returned last
+--- tells why it did not hold.
 function world.wait(holds, seconds, what, step)
 	local limit = task.now() + (seconds or 30)
 	while true do
-		local value = holds()
+		local value, why = holds()
 		if value then
 			return value
 		end
 		if task.now() > limit then
-			error(("after %g s still not: %s"):format(seconds or 30, what), 2)
+			error(("after %g s still not: %s%s"):format(seconds or 30, what, why and ": " .. tostring(why) or ""), 2)
 		end
 		task.sleep(step or 0.05)
 	end
