@@ -151,6 +151,12 @@ function endpoints.find(service, region)
 	return endpoints.resolve(o)
 end
 
+---@param service string
+---@return boolean
+function endpoints.knows(service)
+	return SERVICES[service] ~= nil
+end
+
 -- The services that can be asked.
 ---@return string[]
 function endpoints.services()

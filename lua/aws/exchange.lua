@@ -1,6 +1,7 @@
 -- exchange.lua - one request to AWS until it is answered: signed with credentials that somebody
 -- supplies, mended once where the clock, the credentials or the region were wrong, and tried again with
 -- random pauses until the deadline where the refusal may pass.
+local arguments = require "aws.arguments"
 local clock = require "aws.clock"
 local endpoints = require "aws.endpoints"
 local errors = require "aws.errors"
@@ -28,18 +29,6 @@ local PASSES = { timeout = true, refused = true, unreachable = true, dns = true,
 
 -- What is sent ----------------------------------------------------------------------------------
 
--- What is wrong with a request, by its author; nil when nothing is.
-local function problem(o)
-	if type(o) ~= "table" then return "a table expected" end
-	local known, fine = endpoints.services(), false
-	for _, name in ipairs(known) do fine = fine or name == o.service end
-	if not fine then return ("service: one of %s expected"):format(table.concat(known, " ")) end
-	local asks = query.speaks(o.service)
-	if asks and type(o.action) ~= "string" then return 'action expected, such as "DescribeInstances"' end
-	-- Without one a page of somebody in between would pass for the answer; who asks S3 looks for a tag.
-	if not asks and o.service ~= "s3" and type(o.shape) ~= "table" then return "shape expected" end
-end
-
 -- What a message calls it: "ec2 DescribeTags", "s3 GetObject BUCKET/KEY", "route53 GET /PATH".
 local function name_of(o, method, path)
 	local name = o.service .. " " .. (o.action or method)
@@ -65,8 +54,10 @@ local function prepare(o)
 	return call
 end
 
+-- The slash stands between host and path whatever the path begins with: who is asked gets a signature.
 local function url_of(call, endpoint)
-	return (call.o.bucket and endpoints.bucket(endpoint, call.o.bucket) or endpoint.url) .. call.rest
+	local base = call.o.bucket and endpoints.bucket(endpoint, call.o.bucket) or endpoint.url
+	return base .. "/" .. call.rest:gsub("^/", "")
 end
 
 local function send(call, endpoint, keys)
@@ -227,8 +218,8 @@ end
 -- code; stale are the keys that were refused as too old.
 ---@return any decoded, table|string response, Code?
 function exchange.run(o, supply)
-	local wrong = problem(o)
-	if wrong then error("aws.request: " .. wrong, 2) end
+	local wrong = arguments.problem(o)
+	if wrong then error(wrong, 2) end
 	local call = prepare(o)
 	local both, why, code = settle(call, supply)
 	if not both then return nil, why, code end

@@ -1,4 +1,6 @@
 -- s3.lua - objects in S3: whole ones, read and written in one request.
+local arguments = require "aws.arguments"
+local check = require "check"
 local query = require "aws.query"
 local request = require "aws.request"
 
@@ -11,14 +13,20 @@ local CONFLICT = { PreconditionFailed = true, ConditionalRequestConflict = true,
 
 local regions = {} -- bucket -> the region that it turned out to be in
 
-local function check(what, o, keys)
-	for _, key in ipairs(keys) do
-		if type(o) ~= "table" or type(o[key]) ~= "string" then
-			error(("%s: %s: a string expected"):format(what, key), 3)
-		end
+local function key(value)
+	if type(value) ~= "string" or value == "" then return "a string that is not empty" end
+end
+
+local GET = { bucket = arguments.bucket, key = key, region = arguments.region, deadline = arguments.deadline }
+local PUT = { body = arguments.text, if_match = arguments.text, if_none_match = arguments.text }
+for name, kind in pairs(GET) do PUT[name] = kind end
+
+local function refuse_wrong(what, o, kinds, needed)
+	local wrong = check.options(what, o, kinds)
+	for _, name in ipairs(needed) do
+		wrong = wrong or o[name] == nil and ("%s: %s: it is needed"):format(what, name)
 	end
-	if not o.bucket:find "^[%w._-]+$" then error(("%s: bucket: %q is not the name of one"):format(what, o.bucket), 3) end
-	if o.key == "" then error(what .. ": key: it is empty", 3) end
+	if wrong then error(wrong, 3) end
 end
 
 local function ask(o, more)
@@ -42,7 +50,7 @@ end
 ---@param o {bucket: string, key: string, region: string?, deadline: number?}
 ---@return string|nil text, string etag_or_message, Code?
 function s3.get(o)
-	check("s3.get", o, { "bucket", "key" })
+	refuse_wrong("aws.s3.get", o, GET, { "bucket", "key" })
 	local body, response, code = ask(o, {
 		action = "GetObject", expect = { 404 },
 		permission = "s3:GetObject (or s3:ListBucket, without which a key that is missing is denied too)",
@@ -56,16 +64,17 @@ end
 
 -- Whether what is there is what was to be written: an answer that was lost made us write it twice.
 local function ours(o)
-	local text, etag = s3.get(o)
+	local text, etag = s3.get { bucket = o.bucket, key = o.key, region = o.region, deadline = o.deadline }
 	return text == o.body and etag or nil
 end
 
 -- (waits) Write an object -> its tag.  if_none_match = "*": only where there is none; if_match = TAG:
 -- only over that version; else "conflict".
----@param o {bucket: string, key: string, body: string, if_match: string?, if_none_match: string?, region: string?}
+---@param o {bucket: string, key: string, body: string, if_match: string?, if_none_match: string?,
+--- region: string?, deadline: number?}
 ---@return string|nil etag, string?, Code?
 function s3.put(o)
-	check("s3.put", o, { "bucket", "key", "body" })
+	refuse_wrong("aws.s3.put", o, PUT, { "bucket", "key", "body" })
 	local _, response, code = ask(o, {
 		action = "PutObject", method = "PUT", body = o.body, expect = { 404, 409, 412 },
 		headers = { ["if-match"] = o.if_match, ["if-none-match"] = o.if_none_match },

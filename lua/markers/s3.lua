@@ -5,9 +5,9 @@
 -- S3 itself decides who wins: the first version is made only where there is none, and a later one only
 -- in the place of the version that was read.  That there is none is believed of a bucket that is there
 -- and says so of the key; whoever may not list the bucket is denied instead, and learns nothing.
+local arguments = require "aws.arguments"
 local check = require "check"
 local marker = require "marker"
-local region = require "aws.region"
 local s3 = require "aws.s3"
 
 local function named(o)
@@ -33,15 +33,7 @@ local function write(o, m, tag, deadline)
 	return new
 end
 
-local function bucket(value)
-	if type(value) ~= "string" or not value:find "^[%w._-]+$" then return "the name of a bucket" end
-end
-
-local function some_region(value)
-	if type(value) ~= "string" or not region.check(value, "") then return "the name of a region" end
-end
-
-local OPTIONS = { bucket = bucket, key = check.text, region = some_region }
+local OPTIONS = { bucket = arguments.bucket, key = check.text, region = arguments.region }
 
 local function make(_, o)
 	local wrong = check.options("s3", o, OPTIONS) or not (o.bucket and o.key) and "s3: bucket and key are needed"

@@ -12,6 +12,7 @@
 -- Which are ours is written in the group's tags, etcd-bootstrap/ID/PORT with the cluster's id as value,
 -- for a machine that is gone from every list has left no other trace.  Where the credentials may not
 -- read tags, ours are those alone that are on machines that the provider lists.
+local arguments = require "aws.arguments"
 local check = require "check"
 local etcd = require "core.etcd"
 local log = require "core.log"
@@ -227,7 +228,7 @@ end
 -- The maker -------------------------------------------------------------------------------------
 
 local OPTIONS = {
-	name = check.text, arn = check.text, region = check.text, port = check.port, outside_vpc = check.boolean,
+	name = check.text, arn = check.text, region = arguments.region, port = check.port, outside_vpc = check.boolean,
 	adopt = check.boolean,
 }
 

@@ -212,14 +212,59 @@ describe("aws.request", function()
 		assert.same({ "PUT /latest/api/token", "GET " .. role .. "r" }, { paths[1], paths[4] })
 	end)
 
-	it("raises for a caller's bug", function()
-		for what, o in pairs { ["a table"] = false, ["one of autoscaling ec2"] = { service = "ec3" }, ["action"] = { service = "ec2" },
-			["shape"] = { service = "route53" }, ["a: a string"] = { service = "ec2", action = "A", params = { a = print } } } do
+	local EC2, ROUTE53 = { service = "ec2", action = "DescribeTags" }, { service = "route53", shape = { A = true } }
+	local bugs = {
+		{ false, "a table of options expected" }, { {}, "service: one of autoscaling ec2 .* expected, got nothing" },
+		{ { service = "ec3" }, "service: one of autoscaling ec2 .* expected, got \"ec3\"" }, { { service = "ec2" }, "action: a string such as" },
+		{ EC2, "unknown option parms; did you mean params%?", parms = {} }, { EC2, "unknown option regoin; did you mean region%?", regoin = "x" },
+		{ EC2, "region: the name of a region expected, got 5", region = 5 }, { EC2, "region: .*, got \"a.b/\"", region = "a.b/" },
+		{ EC2, "action: .* got \"A B\"", action = "A B" }, { EC2, "params: a table by name", params = "x" }, { EC2, "params: a table by name", params = { "x" } },
+		{ EC2, "params: a: a string", params = { a = print } }, { EC2, "shape: a shape", shape = "x" }, { EC2, "shape: a shape", shape = { A = 1 } },
+		{ EC2, "deadline: a time", deadline = "x" }, { EC2, "path: nothing %(it is for route53 and s3%) expected, got \"/x\"", path = "/x" },
+		{ EC2, "bucket: nothing %(it is for s3%)", bucket = "b" }, { ROUTE53, "bucket: nothing", bucket = "b" }, { ROUTE53, "params: nothing", params = {} },
+		{ ROUTE53, "method: a string such as \"GET\"", method = "get it" }, { ROUTE53, "query: a table", query = { a = {} } }, { ROUTE53, "body: a string", body = {} },
+		{ ROUTE53, "headers: a table", headers = "x" }, { ROUTE53, "headers: .* of one line", headers = { ["x-a"] = "b\r\nEvil: 1" } },
+		{ ROUTE53, "headers: ", headers = { ["x-a:"] = "b" } }, { ROUTE53, "expect: a list of statuses", expect = 404 }, { ROUTE53, "expect: ", expect = { "404" } },
+		{ { service = "route53" }, "shape: a shape as xml.decode takes it" }, { ROUTE53, "path: an encoded path .* got 5", path = 5 },
+	}
+	for i, case in ipairs(bugs) do
+		it(("raises for a caller's bug, which it names, and asks nobody (%d)"):format(i), function()
+			local o = case[1] and {}
+			for _, from in ipairs(o and { case[1], case } or {}) do
+				for name, value in pairs(from) do if type(name) == "string" then o[name] = value end end
+			end
+			answers(OK)
 			local fine, why = pcall(function() local r = request(o) return r end)
 			assert.is_false(fine)
-			assert.matches(what, why, 1, true)
-			if what ~= "a: a string" then assert.matches("request_spec.lua:", why, 1, true) end
+			assert.matches("request_spec.lua:%d+: aws.request: .*" .. case[2], why)
+			assert.same({}, service:asked())
+		end)
+	end
+
+	it("asks no other host than the endpoint's, whatever is given as a path or a bucket", function()
+		local real, asked = http.request, {}
+		http.request = function(o)
+			table.insert(asked, o.url)
+			return nil, "no route", "usage"
 		end
+		env.AWS_ENDPOINT_URL = nil
+		for _, path in ipairs { ".evil.example/x", "@evil.example/x", ":8080/x", "", "x", "?x", "/x?y", "/x#y", "/x y", "/x\n", "\\evil.example" } do
+			for _, o in ipairs { { service = "s3", bucket = "my-bucket", path = path }, { service = "route53", shape = SHAPE, path = path } } do
+				assert.error_matches(function() request(o) end, "aws.request: path: an encoded path that begins with / expected, got ")
+			end
+		end
+		for _, bucket in ipairs { "evil.example/", "a@b", "a:80", "a#", "a?", "..", "", "a b", "a\n" } do
+			assert.error_matches(function() request { service = "s3", bucket = bucket, path = "/x" } end, "aws.request: bucket: the name of a bucket")
+		end
+		assert.same({}, asked)
+		for _, o in ipairs { { bucket = "my-bucket", path = "//evil.example/x" }, { bucket = "my-bucket", path = "/@evil.example/x" },
+			{ bucket = "evil.example", path = "/x" } } do
+			o.service = "s3"
+			request(o)
+		end
+		http.request = real
+		assert.same({ "https://my-bucket.s3.eu-west-1.amazonaws.com//evil.example/x", "https://my-bucket.s3.eu-west-1.amazonaws.com/@evil.example/x",
+			"https://s3.eu-west-1.amazonaws.com/evil.example/x" }, asked)
 	end)
 
 	describe("with a clock that is off", function()
@@ -371,8 +416,12 @@ describe("aws.request", function()
 		end)
 
 		it("raises for a caller's bug", function()
-			for _, o in ipairs { {}, { bucket = "b" }, { bucket = "a/b", key = "k" }, { bucket = "b", key = "" } } do
-				assert.has_error(function() s3.get(o) end)
+			for words, o in pairs { ["bucket: it is needed"] = {}, ["key: it is needed"] = { bucket = "b" }, ["bucket: the name"] = { bucket = "a/b", key = "k" },
+				["key: a string"] = { bucket = "b", key = "" }, ["unknown option regoin; did you mean region?"] = { bucket = "b", key = "k", regoin = "x" },
+				["region: the name of"] = { bucket = "b", key = "k", region = "a.b" }, ["deadline: a time"] = { bucket = "b", key = "k", deadline = "x" } } do
+				local fine, why = pcall(s3.get, o)
+				assert.is_false(fine)
+				assert.matches("aws.s3.get: " .. words, why, 1, true)
 			end
 			assert.has_error(function() s3.put(O) end)
 		end)
