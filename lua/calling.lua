@@ -82,12 +82,13 @@ function calling.call(run, f, o)
 	answer(run, f)
 end
 
--- Since when everybody else refuses, for found = "refused".
+-- Since when everybody else refuses, or has begun this very founding, for found = "refused".
 function calling.refused_since(run, f)
 	local all = f.founding ~= nil and facts.settled(f.inventory)
 	for _, founder in ipairs(all and f.founding.list or {}) do
 		local probe = facts.probe_at(f, founder.peer_urls[1])
-		if founder.name ~= f.me.name and not (probe and probe.verdict == "refused") then all = false end
+		local silent = probe and (probe.verdict == "refused" or facts.has_begun(f, probe))
+		if founder.name ~= f.me.name and not silent then all = false end
 	end
 	local same = f.founding and run.refused_list == f.founding.cluster_id
 	run.refused_list = f.founding and f.founding.cluster_id

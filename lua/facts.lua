@@ -383,6 +383,14 @@ function facts.gave_up(f, founder, cluster_id)
 	return false
 end
 
+-- Whether this is an etcd of the very founding that this machine would begin, which has not had quorum
+-- yet and in which this machine has never started: for found = "refused" it is as good as a refusal.
+function facts.has_begun(f, probe)
+	if probe.verdict ~= "founding" or not f.founding or probe.cluster_id ~= f.founding.cluster_id then return false end
+	local mine = facts.find(probe.members or {}, f.founding.member_id)
+	return mine and not mine.started or probe.members ~= nil and #probe.members == 0
+end
+
 -- How many of these founders (or members), this machine left out, the founding has lost, and whether
 -- so many that it can never finish.
 function facts.lost(f, founders, cluster_id)

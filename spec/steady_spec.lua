@@ -116,6 +116,11 @@ local function marker(id, confirmed)
 		list = { { name = "x", peer_urls = { url(8) } }, { name = "y", peer_urls = { url(9) } } } }
 end
 
+-- An etcd of the founding that a, unless it says otherwise member 11 and never started, would begin.
+local function begun(verdict, mine)
+	return { verdict = verdict, cluster_id = "900", members = { member(1, mine or { id = "11", client_urls = {}, started = false }), member(2) } }
+end
+
 local READY = { ready = true, claim = "900" }
 
 local TABLE = {
@@ -281,6 +286,15 @@ local TABLE = {
 	{ "20", "size one, claimed", { inventory = inventory { "live" }, data_dir = empty(founding_claim "900") }, "new" },
 	{ "20", "refusal does not found", { see = { "refused", "refused", "refused" } }, "wait" },
 	{ "20", "found = refused, silent for long enough", { see = { "refused", "refused", "refused" }, found = "refused", refused_since = 60 }, "claim" },
+	{ "20", "found = refused, another has begun this founding", { see = { "refused", begun "founding", "refused" }, found = "refused",
+		refused_since = 60 }, "claim" },
+	{ "17", "found = refused, another founding has begun", { see = { "refused", "founding", "refused" }, members = ABC, found = "refused",
+		refused_since = 60 }, "wait" },
+	{ "17", "found = refused, this founding had its quorum", { see = { "refused", begun "no-quorum", "refused" }, found = "refused",
+		refused_since = 60 }, "wait" },
+	{ "17", "found = refused, in this founding this machine has started before", { see = { "refused", begun("founding", { id = "11" }), "refused" },
+		found = "refused", refused_since = 60 }, "wait" },
+	{ "17", "another has begun this founding, and no claim", { see = { "refused", begun "founding", "refused" } }, "wait" },
 	{ "20", "found = refused, not silent for long enough", { found = "refused", refused_since = 90 }, "wait" },
 	{ "20", "too few machines", { inventory = inventory({ "live", "live" }, { desired = 3 }), roll_call = called(answer "b") }, "wait" },
 	{ "20", "a machine is leaving", { inventory = inventory({ "live", "live", "live", "leaving" }, { desired = 3 }),

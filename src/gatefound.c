@@ -139,6 +139,15 @@ bool rule_leaving(const struct view *v, const struct plan *p, struct why *why)
 	return true;
 }
 
+/* An etcd of the very founding, without quorum so far, in which this machine never started. */
+static bool has_begun(const struct view *v, const struct probe *p)
+{
+	const struct member *mine = seen_member(&p->list, v->founding.member);
+
+	return p->verdict == FOUNDING && v->founding.given && p->cluster == v->founding.cluster &&
+	       (mine ? !mine->started : !p->list.n);
+}
+
 static bool refused_long(const struct view *v, const struct founder *f)
 {
 	bool refused = false;
@@ -148,7 +157,7 @@ static bool refused_long(const struct view *v, const struct founder *f)
 	for (size_t i = 0; i < v->nprobes; i++) {
 		if (!f->urls.n || !seen_same_place(v->probes[i].url, f->urls.at[0]))
 			continue;
-		if (v->probes[i].verdict != REFUSED)
+		if (v->probes[i].verdict != REFUSED && !has_begun(v, &v->probes[i]))
 			return false;
 		refused = true;
 	}

@@ -112,10 +112,19 @@ function rows.row_16_learner_only(f)
 	end
 end
 
+-- With found = "refused" those who come later find the first one's etcd at work: row 20 takes them in.
+local function begun(f, cluster)
+	if f.found ~= "refused" then return false end
+	for _, probe in pairs(f.probes) do
+		if facts.is_etcd(probe) and probe.cluster_id == cluster.id and not facts.has_begun(f, probe) then return false end
+	end
+	return true
+end
+
 -- A cluster that refuses to tell this machine, for want of a login, say, may well have quorum.
 function rows.row_17_no_quorum(f)
 	for _, cluster in ipairs(f.clusters) do
-		if not cluster.quorum and not not_understood(f, cluster.id)[1] then
+		if not cluster.quorum and not not_understood(f, cluster.id)[1] and not begun(f, cluster) then
 			local count = #facts.voters(cluster)
 			if count == 0 then
 				return plan.wait(("the founding of %s has begun on %s"):format(plan.hex(cluster.id),

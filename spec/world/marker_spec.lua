@@ -211,4 +211,17 @@ describe("a marker", function()
 		assert.is_true(w:claimed "a")
 		assert.is_false(kept(w).confirmed)
 	end)
+
+	world.it("lets found = refused take in a machine that comes when the first one's etcd runs", function(w)
+		w.policy.found = "\"refused\""
+		w:list { "a", "b" }
+		marked(w)
+		w:boot "a"
+		world.wait(function()
+			return w:has_log "a"
+		end, 60, "a has begun")
+		w:boot "b"
+		w:converge("a b", 90)
+		assert.equal("new", w:env("b").ETCD_INITIAL_CLUSTER_STATE)
+	end)
 end)
