@@ -225,6 +225,20 @@ local function refused(f)
 	f.roll_call = { heard = {} }
 end
 
+-- The provider has names of its own for its machines.
+local function renamed(f)
+	for _, instance in ipairs(f.inventory.instances) do instance.name, instance.etcd_name = "x-" .. instance.name, "x-" .. instance.name end
+end
+
+-- An etcd of the founding at a, in which this machine, c, has never started, or has.
+local function begun(verdict, started)
+	return function(f)
+		local list = { { id = f.founding.member_id, name = started and "c" or "", peer_urls = { url "c" }, client_urls = {}, learner = false,
+			started = started or false } }
+		f.probes["i-a"] = etcd("a", verdict, list, FOUNDING)
+	end
+end
+
 local function mark(more)
 	return function(f)
 		f.marker = { cluster_id = FOUNDING, token = "t-1", list = founders "abc", founder = "a", time = 0, confirmed = false }
@@ -343,6 +357,10 @@ local cases = {
 	{ "incomplete-list", "a removal by a list without a member that answers", replacing, remove "c", function(f)
 		f.inventory.instances = instances("acd", { c = "dead" })
 	end, true },
+	{ "incomplete-list", "a removal by a list of other names, at the addresses where the members answer", replacing, remove "c", renamed },
+	{ "incomplete-list", "a removal by a list of other names, where a voter is silent", replacing, remove "c", both(renamed, function(f)
+		f.probes["i-b"] = probe("b", "unknown")
+	end), true },
 	{ "incomplete-list", "a removal by a partial list", replacing, remove "c", function(f) f.inventory.complete = false end, true },
 	{ "incomplete-list", "a removal by an old list: death is final", replacing, remove "c", function(f) f.clock = 1000 end },
 	{ "incomplete-list", "my own lost slot needs none", lost, remove "c", function(f) f.inventory = nil end },
@@ -386,6 +404,10 @@ local cases = {
 	{ "roll-call", "refusals without a marker", founding, new, refused, true },
 	{ "roll-call", "refusals with a marker", founding, new, both(refused, mark()) },
 	{ "roll-call", "refusals, waived by hand", founding, new, refused, override = true },
+	{ "roll-call", "refusals, and one that has begun this founding, waived by hand", founding, claim, both(refused, begun "founding"), override = true },
+	{ "roll-call", "one that had quorum among refusals, waived by hand", founding, claim, both(refused, begun "no-quorum"), true, override = true },
+	{ "roll-call", "one in whose founding this machine started, waived by hand", founding, claim, both(refused, begun("founding", true)), true,
+		override = true },
 	{ "roll-call", "refusals since a moment, waived by hand", founding, new, both(refused, function(f) f.refused_since = 80 end), true, override = true },
 	{ "roll-call", "a timeout among refusals, waived by hand", founding, claim, both(refused, function(f)
 		f.probes["i-a"].verdict = "unknown"

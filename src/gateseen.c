@@ -204,7 +204,7 @@ bool seen_silent(const struct view *v, const struct member *m)
 
 bool seen_known(const struct view *v, const struct member *m)
 {
-	if (*m->name)
+	if (*m->name && (seen_named(v, m->name) || !seen_answers(v, m)))
 		return seen_named(v, m->name);
 	for (size_t i = 0; i < v->inventory.n; i++)
 		if (lives_at(&v->inventory.at[i], &m->urls))
