@@ -140,9 +140,9 @@ static bool answer(struct connection *c, const char *status, const struct page *
 	if (!(c->answer = malloc(room)))
 		return false;
 	int n = snprintf(c->answer, room,
-	    "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s"
+	    "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
 	    "Connection: close\r\n\r\n",
-	    status, p->length, strncmp(status, "405", 3) == 0 ? "Allow: GET, HEAD\r\n" : "");
+	    status, p->length);
 	if (!head)
 		memcpy(c->answer + n, p->body, p->length);
 	c->length = (size_t)n + (head ? 0 : p->length);
@@ -150,19 +150,18 @@ static bool answer(struct connection *c, const char *status, const struct page *
 	return true;
 }
 
-/* Answer the request line of a whole head. */
+/* Answer the request line of a whole head: what is no GET of a page is not found. */
 static bool respond(struct connection *c)
 {
 	size_t method = strcspn(c->head, " \r\n");
 	const char *path = c->head + method + 1;
 	size_t n = c->head[method] == ' ' ? strcspn(path, " \r\n") : 0;
-	bool head = method == 4 && memcmp(c->head, "HEAD", 4) == 0;
+	bool get = method == 3 && memcmp(c->head, "GET", 3) == 0;
 
 	if (!n || strncmp(path + n, " HTTP/1.", 8) != 0)
 		return answer(c, "400 Bad Request", NULL, false);
-	if (!head && !(method == 3 && memcmp(c->head, "GET", 3) == 0))
-		return answer(c, "405 Method Not Allowed", NULL, false);
-	struct page *page = *find(c->server, path, n);
+	struct page *page = get ? *find(c->server, path, n) : NULL;
+	bool head = method == 4 && memcmp(c->head, "HEAD", 4) == 0;
 	return answer(c, page ? "200 OK" : "404 Not Found", page, head);
 }
 
