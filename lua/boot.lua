@@ -71,6 +71,17 @@ local function judge(run, f)
 	return plan, permit, message, rule
 end
 
+-- A look, and what the policy makes of it.  On what a quick look left out, a plan other than start may rest.
+local function consider(run)
+	local f = look.look(run)
+	if run.unsaved and run.acts then run.state:save() end
+	if run.acts then act.confirm(run, f) end
+	local plan, permit, message, rule = judge(run, f)
+	if not f.quick or permit and plan.action == "start" then return f, plan, permit, message, rule end
+	run.thorough = true
+	return consider(run)
+end
+
 -- Tell ----------------------------------------------------------------------------------------
 
 -- Say what is planned, or waited for, when it is something new.
@@ -94,10 +105,7 @@ end
 -- Turns until a plan is final and permitted, or time is up -> plan, facts, permit | plan, facts, nil, rule
 local function settle(run)
 	while true do
-		local f = look.look(run)
-		if run.unsaved and run.acts then run.state:save() end
-		if run.acts then act.confirm(run, f) end
-		local plan, permit, message, rule = judge(run, f)
+		local f, plan, permit, message, rule = consider(run)
 		if not plan then return nil, message end
 		tell(run, plan, message, rule)
 		if permit and run.policy.on and not plan.reserves then -- it may have taken its time
@@ -240,18 +248,16 @@ function boot.leave(policy, options)
 	return status_of(plan, permit, rule)
 end
 
--- One look and one judgement, of a run that changes nothing.
-local function peek(policy, options, how)
-	local state = states.open(policy.state_dir, { readonly = true })
-	local run = begin(policy, options, state, how)
-	return run, look.look(run)
+-- A run that changes nothing.
+local function watch(policy, options, how)
+	return begin(policy, options, states.open(policy.state_dir, { readonly = true }), how)
 end
 
 ---@return integer exit status, as run would end now
 function boot.plan(policy, options)
-	local run, f = peek(policy, options, {})
+	local run = watch(policy, options, {})
 	if unfit(run) then return FAILED end
-	local plan, permit, message, rule = judge(run, f)
+	local f, plan, permit, message, rule = consider(run)
 	if not plan then return wrong_policy(message) end
 	local made
 	if permit and not plan.reserves and (plan.action == "new" or plan.action == "start") then
@@ -263,7 +269,8 @@ end
 
 -- What is seen, for who only looks -> run, facts, registrations, exit status
 local function survey(policy, options)
-	local run, f = peek(policy, options, { thorough = true })
+	local run = watch(policy, options, { thorough = true })
+	local f = look.look(run)
 	local registered = register.all(policy, f, { dry = true, deadline = task.now() + STATUS_PATIENCE })
 	local status = f.cluster and DONE or f.clusters[2] and f.clusters[2].quorum and RIVALS or DEADLINE
 	if not f.inventory and next(f.probes) == nil then status = failed(f.inventory_why or "nobody to ask") end

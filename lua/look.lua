@@ -22,7 +22,9 @@ local user = require "user"
 
 local look = {}
 
-local CLOUD_PATIENCE = 10 -- seconds that intact data waits for the provider
+-- Seconds that a look waits for the provider: then intact data starts without, and an empty machine says
+-- whom it waits for and answers the roll call.  An older list founds nothing.
+local CLOUD_PATIENCE = 10
 local CLOCK_JUMP = 5 -- seconds between two looks that the clock was set by, not slewed
 local LEAST = 2 -- seconds that provider and marker get in the look at the deadline, whose words are the last
 local REUSE = 5 -- seconds that a list which trails anyway is used again
@@ -52,7 +54,10 @@ function look.begin(policy, state, o)
 		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {},
 		login = login.new(policy.etcd, client_tls(policy.etcd.tls)),
 	}
-	return setmetatable(run, { __close = calling.stop })
+	return setmetatable(run, { __close = function()
+		calling.stop(run)
+		if run.asking then run.asking:cancel() end
+	end })
 end
 
 -- What this machine's disk holds now -> DataDir
@@ -95,9 +100,10 @@ local function no_inventory(why)
 	return nil, "what discover returned is not what inventory {} makes: " .. tostring(why), "parse"
 end
 
--- Ask the provider, as a task of its own.
+-- Ask the provider, as a task of its own.  One that takes longer than a turn is not asked anew: its
+-- answer is the next turn's.
 local function discover(run)
-	return task.spawn(function()
+	run.asking = run.asking or task.spawn(function()
 		local known = run.inventory
 		if known and known.lag > 0 and task.now() - known.read < REUSE then return known end
 		local began = task.now()
@@ -112,11 +118,16 @@ local function discover(run)
 		run.inventory = inventory
 		return inventory
 	end)
+	return run.asking
 end
 
 -- Wait for the provider's list for at most `patience` seconds -> Inventory | nil, message
-local function await(discovery, patience)
-	local inventory, why = tasks.race(function() return discovery:join() end, function()
+local function await(run, discovery, patience)
+	local inventory, why = tasks.race(function()
+		local inventory, why = discovery:join()
+		run.asking = nil
+		return inventory, why
+	end, function()
 		task.sleep(patience)
 		return nil, ("the provider has not answered within %.0f s"):format(patience)
 	end)
@@ -156,7 +167,8 @@ end
 
 local function myself(run, f)
 	local me, why
-	if f.inventory then me, why = config.me(run.policy, f.inventory) end
+	local inventory = f.inventory or run.inventory -- who this machine is stays true while the provider is silent
+	if inventory then me, why = config.me(run.policy, inventory) end
 	return me or remembered_me(run, f.data_dir) or unremembered(run, f.data_dir), why
 end
 
@@ -321,7 +333,7 @@ end
 -- address that was never to be seen on this machine may have changed, so there it is waited for.
 local function same_me(run, data, discovery)
 	local me = remembered_me(run, data)
-	if me and not me.on_interface then await(discovery, CLOUD_PATIENCE) end
+	if me and not me.on_interface then await(run, discovery, CLOUD_PATIENCE) end
 	local now = run.inventory and config.me(run.policy, run.inventory)
 	if me and now and not (now.name == me.name and now.address == me.address) then return nil end
 	return me
@@ -359,14 +371,16 @@ local function restart(run, f, discovery, version)
 	end
 	f.me.running = f.me.running or running(f)
 	f.clusters = facts.clusters(f.probes, f.me)
+	f.quick = true
 	return f
 end
 
 -- Who the machines are, and who of them is me.
 local function identify(run, f, discovery)
 	local left = math.max(look.left(run), LEAST)
-	local patience = f.data_dir.state == "member" and math.min(CLOUD_PATIENCE, left / 2) or left
-	f.inventory, f.inventory_why = await(discovery, patience)
+	local member = f.data_dir.state == "member"
+	local patience = (member or run.acts) and math.min(CLOUD_PATIENCE, member and left / 2 or left) or left
+	f.inventory, f.inventory_why = await(run, discovery, patience)
 	local me, problem = myself(run, f)
 	f.me = me
 	warn_of_names(run, me)
@@ -392,7 +406,11 @@ function look.look(run)
 	local f = begin_facts(run)
 	run.missing = run.missing or facts.missing(f)
 	local discovery, version = discover(run), binary.ask(run)
-	local _ <close> = setmetatable({}, { __close = function() discovery:cancel() end })
+	local _ <close> = setmetatable({}, { __close = function()
+		if run.asking and run.acts and f.data_dir.state ~= "member" then return end
+		discovery:cancel()
+		run.asking = nil
+	end })
 	local seen = restart(run, f, discovery, version)
 	if not seen then
 		f.probes, f.clusters = {}, {}

@@ -168,6 +168,7 @@
 ---@field journal Journal
 ---@field history Step[]       of this run, oldest first
 ---@field turn integer         of this run, from 1
+---@field quick boolean?       no more was asked than a restart needs; all is asked before a plan other than `start` counts
 ---@field changed boolean      a membership change was made this turn
 ---@field paused boolean       a file `pause` in state_dir
 ---@class Marker               of the cluster once founded here, kept outside the machines

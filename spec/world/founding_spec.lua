@@ -229,6 +229,12 @@ describe("founding", function()
 		assert.is_true(#w:asides "a" >= 1)
 	end)
 
+	world.it("a provider that hangs is waited for aloud", function(w)
+		w:boot("a", { policy = { discover = "command { \"sleep\", \"600\", timeout = 600 }" } })
+			:says("who the machines are is unknown: the provider has not answered within 10 s", 30)
+		w:stop "a"
+	end)
+
 	local function announced(w, name)
 		local response = http.request { url = w:peer(name) .. "/bootstrap", timeout = 2 }
 		return response and response.status == 200 and json.decode(response.body).cluster_id

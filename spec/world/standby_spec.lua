@@ -21,6 +21,17 @@ describe("a standby", function()
 		assert.is_nil(world.read(w.root .. "/executed"))
 	end)
 
+	world.it("that has a member's data asks for all that it wants to know", function(w)
+		w:founded "a b c"
+		w:stop "c"
+		local path = w.root .. "/endpoints"
+		local output = ("{ [%q] = function(c) return table.concat(c.endpoints, \" \") end }"):format(path)
+		assert.equal(0, (w:ends("c", { "--timeout", "10", policy = { output = output, decide = "standby {}" } })))
+		assert.truthy(world.read(path):find(w:client "a", 1, true))
+		local _, run = w:ends("c", { verb = "plan", policy = { decide = "standby {}" } })
+		assert.truthy(run:stdout():find("^standby: "), run:stdout())
+	end)
+
 	world.it("becomes the gateway once the outputs are written", function(w)
 		founded(w)
 		local output = ("{ [%q] = function(c) return c.endpoints[1] end }"):format(w.root .. "/endpoints")
