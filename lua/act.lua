@@ -8,21 +8,23 @@ local journal = require "journal"
 local look = require "look"
 local marker = require "marker"
 local members = require "members"
+local tasks = require "task"
 local user = require "user"
 
 local act = {}
 
 local CHANGE = { add = true, remove = true, promote = true, update = true, leave = true }
 local REMOVES = { remove = true, leave = true }
+local HOOK_PATIENCE = 15 -- seconds for one event: etcd waits for it
 local OWN_SLOT_PAUSE = 2 -- seconds: a slot that is added again within one second gets the same id
 
--- Tell the policy's own listener; its failure is a warning.
+-- Tell the policy's own listener; its failure is a warning, and so is a wait without end.
 function act.event(run, kind, plan, more)
 	if not run.policy.on then return end
 	local e = more or {}
 	e.kind, e.action, e.reason, e.member = kind, plan.action, plan.reason, plan.member
-	local ok, why = user.call("on", run.policy.on, e)
-	if ok == nil and why then log.warn(why) end
+	local ok, why = tasks.within(HOOK_PATIENCE, user.call, "on", run.policy.on, e)
+	if ok == nil and why then log.warn(why:find "^on " and why or "on: " .. why) end
 end
 
 function act.note(run, plan, ok, message, rule, member)

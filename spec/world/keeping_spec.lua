@@ -62,6 +62,14 @@ describe("keeping", function()
 		assert.equal("a", w:env "a".ETCD_NAME)
 	end)
 
+	world.it("K5 a hook that never ends does not hold up intact data for long", function(w)
+		w:founded "a"
+		w:stop "a"
+		local code, run = w:ends("a", { "--no-exec", policy = { on = "function() task.sleep(600) end" } })
+		assert.equal(0, code)
+		assert.truthy(run:log():find("on: no end after 15 s", 1, true))
+	end)
+
 	world.it("K5 a state directory that cannot be made never holds up intact data", function(w)
 		local id = w:founded "a"
 		w:stop "a"
