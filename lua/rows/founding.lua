@@ -20,19 +20,36 @@ local function unknown_list(f)
 	if not f.desired then
 		return plan.wait("how many members are wanted is not known: set size in the policy")
 	end
-	if not f.founding then return plan.wait("some machine of the list has no address yet") end
+end
+
+-- The machines that say so -> what to wait for, in words | nil where there is none
+local function those(f, says)
+	local waiting = {}
+	for _, instance in ipairs(f.inventory.instances) do
+		local why = says(instance)
+		if why then table.insert(waiting, { instance = instance.id, why = why }) end
+	end
+	return waiting[1] and waiting or nil
+end
+
+local function unfounded(f)
+	local waiting = those(f, function(instance)
+		return (instance.state == "leaving" or instance.state == "unknown") and "is " .. instance.state .. " for the provider"
+	end)
+	if waiting then
+		return plan.wait("no cluster is founded while a machine is leaving or in a state unknown", { waiting_for = waiting })
+	end
+	if f.founding then return end
+	waiting = those(f, function(instance)
+		return facts.counts_in(instance) and not instance.peer_url and "has no address yet"
+	end)
+	if waiting then return plan.wait("some machine of the list has no address yet", { waiting_for = waiting }) end
+	local me = facts.myself(f.inventory)
+	return plan.wait("the provider does not count this machine in" .. (me and ": it is " .. me.state or ""))
 end
 
 local function wrong_size(f)
-	local waiting, count = {}, #f.founding.list
-	for _, instance in ipairs(f.inventory.instances) do
-		if instance.state == "leaving" or instance.state == "unknown" then
-			table.insert(waiting, { instance = instance.id, why = "is " .. instance.state .. " for the provider" })
-		end
-	end
-	if waiting[1] then
-		return plan.wait("no cluster is founded while a machine is leaving or in a state unknown", { waiting_for = waiting })
-	end
+	local count = #f.founding.list
 	if count ~= f.desired then
 		return plan.wait(("the list has %d living machines, %d are wanted"):format(count, f.desired))
 	end
@@ -58,7 +75,9 @@ end
 
 local function founds(f)
 	local n = #f.founding.list
-	return plan.of("new", n == 1 and "one machine is wanted, this one, and it is empty"
+	local alone = "one machine is wanted, this one, and it is empty" .. (f.marker_configured and ""
+		or ": should its disk be lost later, nothing will tell; a marker would")
+	return plan.of("new", n == 1 and alone
 		or ("all %d machines are here, empty and ready"):format(n),
 		{ members = f.founding.list, warn = n == 1 })
 end
@@ -71,7 +90,7 @@ local function by_refusal(f, claimed)
 end
 
 function rows.row_20_found(f)
-	local not_yet = unknown_list(f) or wrong_size(f)
+	local not_yet = unknown_list(f) or unfounded(f) or wrong_size(f)
 	if not_yet then return not_yet end
 	local claim = f.data_dir.claim
 	local claimed = claim ~= nil and claim.kind == "founding" and claim.cluster_id == f.founding.cluster_id
