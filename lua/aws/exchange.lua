@@ -21,6 +21,7 @@ local PATIENCE = 30 -- seconds for one attempt
 local LIMIT = 64 << 20 -- bytes of an answer
 local BASE = { transient = 0.05, throttle = 1 } -- seconds of the first pause at most
 local CAP = 20 -- seconds of a pause
+local ALOUD = 2 -- refusals of one call until the log has them
 local OVER = 5 -- seconds that a service may ask for beyond our own pause
 local SHOWN = 200 -- bytes of a body in a message
 
@@ -236,6 +237,7 @@ function exchange.run(o, supply)
 			local wait = verdict.retry and pause(call, verdict)
 			if not wait or task.now() + wait >= call.deadline then return nil, verdict.message, verdict.code end
 			call.retries = call.retries + 1
+			if call.retries == ALOUD then log.info(verdict.message .. "; it is asked again") end
 			task.sleep(wait)
 		end
 	end

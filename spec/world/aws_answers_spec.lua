@@ -223,7 +223,7 @@ cloud.describe("A4 trouble that passes, and trouble that does not", function(it)
 		tells(w, one, { "RequestLimitExceeded" }, nil, 2)
 		c:heal()
 		c:fault { action = "DescribeInstances", html = true }
-		tells(w, one, { "ec2" }, nil, 2)
+		tells(w, one, { "ec2", "it is asked again" }, nil, 2)
 		assert.is_true(#c:log(ME) >= 3)
 	end)
 
