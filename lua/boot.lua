@@ -112,7 +112,10 @@ local function settle(run)
 			f.clock = task.now()
 			permit, message, rule = gate.check(f, plan, run.overrides)
 		end
-		if permit and FINAL[plan.action] and not plan.reserves then return plan, f, permit end
+		if permit and FINAL[plan.action] and not plan.reserves then
+			if run.acts and f.inventory_why then log.warn("who the machines are is unknown: " .. f.inventory_why) end
+			return plan, f, permit
+		end
 		if not permit then act.note(run, plan, false, message, rule) end
 		if look.left(run) <= 0 then return plan, f, nil, rule end
 		if not (permit and act.step(run, f, plan, permit)) then pause(run) end

@@ -27,8 +27,9 @@ describe("keeping", function()
 		end
 		w:fault("b", "blackhole", w:address "b", "2379", "2380")
 		local dead = { discover = "command { \"false\" }", timeout = "30" }
-		local code = w:ends("a", { "--no-exec", policy = dead })
+		local code, run = w:ends("a", { "--no-exec", policy = dead })
 		assert.equal(0, code)
+		assert.truthy(run:log():find("warn: who the machines are is unknown: ", 1, true), run:log())
 		assert.equal(kept, w:output "a")
 		w:boot("a", { policy = dead })
 		w:boot("c", { policy = dead })
