@@ -15,7 +15,9 @@ local register = {}
 local PATIENCE = 30 -- seconds that finish keeps at it: a cloud that is silent must not hold etcd's unit up
 local LEAST = 5 -- seconds that it gets even where etcd came up at the deadline
 local AT_ONCE = 10 -- seconds on the way to etcd's start
-local PAUSE = 2 -- seconds at most between two tries
+local PAUSE, LONGEST = 0.5, 8 -- seconds before the second try, and before any; half of them at random
+local LEAST_TRY = 2 -- seconds that a further try gets, so that it ends with a reason of its own
+local GRACE = 0.5 -- seconds that one who keeps to the deadline has to say why
 local LOOKS = 3 -- at most, for changes alone: two who never agree must not go on
 
 local WORTH_ANOTHER_TRY = {
@@ -130,8 +132,8 @@ function register.all(policy, f, o)
 		local seconds = math.max(0, o.deadline - task.now())
 		local function ask() return user.call("register", registrar, asked) end
 		local function give_up()
-			task.sleep(seconds)
-			return nil, ("no answer within %.0f s"):format(seconds), "timeout"
+			task.sleep(seconds + GRACE)
+			return nil, ("no answer within %.2g s, by the function at %s"):format(seconds, user.where(registrar)), "timeout"
 		end
 		return told(i, tasks.race(ask, give_up))
 	end)
@@ -174,7 +176,22 @@ local function unsettled(results, before_start)
 	return changed, failed
 end
 
+-- That the time was over by the last try is not why it failed: what was said before is told as well.
+local function recall(results, heard)
+	for i, r in ipairs(results) do
+		if r.code ~= "timeout" then
+			heard[i] = not r.ok and r.why or nil
+		elseif heard[i] then
+			r.why = ("%s; before that: %s"):format(r.why, heard[i])
+		end
+	end
+end
+
 -- Doing it --------------------------------------------------------------------------------------
+
+local function pause_after(failures)
+	return math.min(LONGEST, PAUSE * 2 ^ (failures - 1)) * (1 + math.random()) / 2
+end
 
 -- (waits) Register those who are healthy, and look again until nothing is left to change or `patience`
 -- is over.  A failure is told here; it is no reason to stop an etcd that works.
@@ -182,15 +199,16 @@ end
 ---@param f Facts
 ---@return true|nil, string?
 local function settle(run, f, patience, before_start)
-	local deadline, said, changes = task.now() + patience, {}, 0
+	local deadline, said, heard, changes, failures = task.now() + patience, {}, {}, 0, 0
 	while true do
 		local results = register.all(run.policy, f, { deadline = deadline, before_start = before_start })
+		recall(results, heard)
 		tell(results, said)
 		local changed, failed = unsettled(results, before_start)
-		changes = changes + (changed and 1 or 0)
+		changes, failures = changes + (changed and 1 or 0), failures + (failed and 1 or 0)
 		local again = failed or changed and changes < LOOKS
-		local pause = failed and PAUSE * math.random() or 0
-		if not again or task.now() + pause >= deadline then return all_ok(results) end
+		local pause = failed and pause_after(failures) or 0
+		if not again or task.now() + pause + LEAST_TRY >= deadline then return all_ok(results) end
 		task.sleep(pause)
 		f = look.look(run)
 	end

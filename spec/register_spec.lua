@@ -141,7 +141,7 @@ describe("register.all", function()
 		{ "raises", function() error "oh" end, "oh", "usage" },
 		{ "returns something else", function() return true end, "no registration", "usage" },
 		{ "returns half of it", function() return { what = "x", values = {} } end, "no registration", "usage" },
-		{ "hangs", function() task.sleep(600) end, "no answer within", "timeout" },
+		{ "hangs", function() task.sleep(600) end, "no answer within 0.05 s, by the function at spec/register_spec.lua:", "timeout" },
 	}
 	for _, case in ipairs(wrong) do
 		it("goes on when one " .. case[1], function()
@@ -152,4 +152,61 @@ describe("register.all", function()
 			assert.same({ "dns", true }, { list[2].what, list[2].ok })
 		end)
 	end
+end)
+
+describe("register.finish", function()
+	local look = require "look"
+	local sleep, now, me, pauses, slept
+
+	before_each(function()
+		sleep, now, me, pauses, slept = task.sleep, task.now, coroutine.running(), {}, 0
+		task.now = function() return now() + slept end
+		task.sleep = function(seconds)
+			if coroutine.running() ~= me then return sleep(seconds) end
+			pauses[#pauses + 1], slept = seconds, slept + seconds
+		end
+		look.look, look.left = function() return facts { member("1", "a") } end, function() return 60 end
+	end)
+	local real = { look = look.look, left = look.left }
+	after_each(function()
+		task.sleep, task.now, look.look, look.left = sleep, now, real.look, real.left
+	end)
+
+	local function finish(registrar)
+		return register.finish({ policy = { etcd = ETCD, register = { registrar } } }, facts { member("1", "a") })
+	end
+
+	it("tries again what may pass, with pauses that grow and are not the same twice", function()
+		local tries = 0
+		local ok, why = finish(function()
+			tries = tries + 1
+			return nil, "dns prod: slower", "throttled"
+		end)
+		assert.same({ nil, "register[1] is not registered: dns prod: slower", true }, { ok, why, tries >= 4 and tries <= 9 })
+		for i, pause in ipairs(pauses) do
+			local most = math.min(8, 0.5 * 2 ^ (i - 1))
+			assert.is_true(pause >= most / 2 and pause <= most, pause)
+		end
+	end)
+
+	it("does not repeat what is refused for good", function()
+		local tries = 0
+		finish(function()
+			tries = tries + 1
+			return nil, "the name is not in the zone", "usage"
+		end)
+		assert.same({ 1, {} }, { tries, pauses })
+	end)
+
+	it("ends with the last reason, not with that the time was over", function()
+		local tries = 0
+		local ok, why = finish(function(want)
+			tries = tries + 1
+			if tries == 1 then return nil, "dns prod: slower", "throttled" end
+			slept = slept + want.deadline - task.now()
+			return nil, "no end after 20 s", "timeout"
+		end)
+		assert.same({ nil, 2 }, { ok, tries })
+		assert.equal("register[1] is not registered: no end after 20 s; before that: dns prod: slower", why)
+	end)
 end)

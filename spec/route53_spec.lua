@@ -10,8 +10,8 @@ local function request(o)
 	if o.action == "GetHostedZone" then return { GetHostedZoneResponse = { HostedZone = { Name = "Example.com." } } } end
 	if o.action == "ChangeResourceRecordSets" then
 		zone.body = o.body
-		if zone.refuse and zone.refuse > 0 then
-			zone.refuse = zone.refuse - 1
+		zone.writes = (zone.writes or 0) + 1
+		if zone.refuse and zone.refuse(zone.writes) then
 			return nil, "route53 ChangeResourceRecordSets: status 400: InvalidChangeBatch: it was another", "http"
 		end
 		return { ChangeResourceRecordSetsResponse = {} }
@@ -122,7 +122,7 @@ describe("route53", function()
 		for i = 1, 3 do zone.sets[i] = set("A", ("a%d.example.com."):format(i), "10.9.9.9") end
 		local done, why, code = register {}
 		assert.same({ nil, "parse" }, { done, code })
-		assert.matches("route53 etcd.example.com: .*no order", why)
+		assert.matches("route53 etcd.example.com in the zone Z1: .*no order", why)
 	end)
 
 	it("writes what differs in one batch, with what is deleted as it is", function()
@@ -154,14 +154,44 @@ describe("route53", function()
 	end)
 
 	it("reads again when what it wanted to change was another by then, and not for ever", function()
-		zone = { sets = {}, page = 100, order = reversed ".", refuse = 2 }
+		local owner = set("TXT", OWNER.Name, '"etcd-bootstrap cluster=ff token=prod"', '"A etcd.example.com"', '"AAAA etcd.example.com"')
+		local function others_write(least)
+			zone = { page = 100, order = reversed "." }
+			function zone.refuse(n)
+				zone.sets = { owner, set("AAAA", "etcd.example.com.", "fd00::" .. n) }
+				return n < least
+			end
+			zone.refuse(0)
+		end
+		others_write(3)
 		assert.is_true(assert(register {}).changed)
-		zone.refuse = 99
-		local done, why = register {}
-		assert.is_nil(done)
+		assert.equal(3, zone.writes)
+		others_write(99)
+		local done, why, code = register {}
+		assert.same({ nil, "http" }, { done, code })
 		assert.matches("InvalidChangeBatch", why)
 		assert.same({ "ListResourceRecordSets", "ChangeResourceRecordSets" }, { calls[1], calls[2] })
 		assert.equal(6, #calls)
+	end)
+
+	it("writes once what is refused for good, and says why and in which zone", function()
+		zone = { sets = {}, page = 100, order = reversed ".", refuse = function() return true end }
+		local done, why, code = register {}
+		assert.same({ nil, "usage", 1 }, { done, code, zone.writes })
+		assert.matches("^route53 etcd.example.com in the zone Z1: route53 ChangeResourceRecordSets: .*InvalidChangeBatch: it was another$", why)
+	end)
+
+	it("takes what the service calls wrong for final, and nothing that may pass", function()
+		local real = route53
+		for code, refusal in pairs { usage = { 400, "InvalidInput" }, http = { 400, "RequestTimeout" }, throttled = { 400, "Throttling" } } do
+			package.loaded["registrars.route53"] = nil
+			package.loaded["aws.request"] = function()
+				return nil, "no", code == "usage" and "http" or code, { status = refusal[1], error = { code = refusal[2] } }
+			end
+			route53 = require "registrars.route53"
+			assert.equal(code, (select(3, register {})))
+		end
+		package.loaded["aws.request"], route53 = request, real
 	end)
 
 	it("sees that a name is one of several, or an alias", function()

@@ -100,4 +100,15 @@ function errors.judge(status, found)
 	return verdict
 end
 
+-- The code of a failure for one who would ask again: what the service itself calls wrong stays wrong.
+---@param code Code
+---@param response table?  of the refusal
+---@return Code
+function errors.lasting(code, response)
+	if code == "http" and response and response.error and not errors.judge(response.status, response.error).retry then
+		return "usage"
+	end
+	return code
+end
+
 return errors

@@ -217,7 +217,7 @@ end
 
 -- (waits) o: as in aws.request.  supply: function(stale) -> keys | false: not signed | nil, message,
 -- code; stale are the keys that were refused as too old.
----@return any decoded, table|string response, Code?
+---@return any decoded, table|string response, Code?, table? response  the last, where it is a refusal
 function exchange.run(o, supply)
 	local wrong = arguments.problem(o)
 	if wrong then error(wrong, 2) end
@@ -228,6 +228,12 @@ function exchange.run(o, supply)
 	while true do
 		local verdict = attempt(call, keys)
 		if verdict.response and verdict.decoded ~= nil then return verdict.decoded, verdict.response end
+		local message = verdict.message
+		if verdict.response then
+			call.heard = message
+		elseif verdict.code == "timeout" and call.heard then -- it may have had the rest of the time alone
+			message = ("%s; before that: %s"):format(message, call.heard)
+		end
 		if call.stale then
 			keys, why, code = in_time(call, supply, call.stale)
 			call.stale = nil
@@ -235,7 +241,7 @@ function exchange.run(o, supply)
 		end
 		if not verdict.mended then
 			local wait = verdict.retry and pause(call, verdict)
-			if not wait or task.now() + wait >= call.deadline then return nil, verdict.message, verdict.code end
+			if not wait or task.now() + wait >= call.deadline then return nil, message, verdict.code, verdict.response end
 			call.retries = call.retries + 1
 			if call.retries == ALOUD then log.info(verdict.message .. "; it is asked again") end
 			task.sleep(wait)

@@ -21,9 +21,10 @@ local exchange = require "aws.exchange"
 -- expect    statuses that are answers too, such as { 404, 412 }: the result is false then, and
 --           response.error {code, message}
 --
--- A code "denied" is not tried again, and its message names the permission that is missing.
+-- A code "denied" is not tried again, and its message names the permission that is missing.  After a
+-- refusal its response comes fourth.
 ---@param o AwsRequest
----@return any decoded, table|string response, Code?
+---@return any decoded, table|string response, Code?, table?
 return function(o)
 	return exchange.run(o, credentials.get)
 end

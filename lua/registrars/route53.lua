@@ -13,6 +13,7 @@
 -- What is there is read first, and only what differs is written, in one batch.  records.lua says whose
 -- records are whose.
 local check = require "check"
+local errors = require "aws.errors"
 local records = require "records"
 local request = require "aws.request"
 local task = require "core.task"
@@ -27,7 +28,9 @@ local TRIES = 3 -- of a change, others being at it as well
 local function ask(call, o)
 	o.service, o.deadline = "route53", call.deadline
 	o.path = "/2013-04-01/hostedzone/" .. call.o.zone .. (o.path or "")
-	return request(o)
+	local t, why, code, response = request(o)
+	if not t then return nil, why, errors.lasting(code, response) end
+	return t
 end
 
 -- The name with all its labels -> name | nil, message, code
@@ -160,16 +163,23 @@ local function body_of(changes)
 		.. element("Changes", table.concat(list)) .. "</ChangeBatch></ChangeResourceRecordSetsRequest>"
 end
 
+-- A batch that is refused was of a zone that others have changed since, and the next reading asks for
+-- another; one that is refused as it was will always be -> true | nil, message, code, whether to read again
 local function write(call, changes)
-	return ask(call, {
-		method = "POST", path = "/rrset/", action = "ChangeResourceRecordSets", body = body_of(changes),
+	local body = body_of(changes)
+	if call.refused == body then return nil, call.why, "usage" end
+	local t, why, code = ask(call, {
+		method = "POST", path = "/rrset/", action = "ChangeResourceRecordSets", body = body,
 		headers = { ["Content-Type"] = "application/xml" },
 		shape = { ChangeResourceRecordSetsResponse = { ChangeInfo = { Id = true, Status = true } } },
 	})
+	if t then return true end
+	if not why:find("InvalidChangeBatch", 1, true) then return nil, why, code end
+	call.refused, call.why = body, why
+	return nil, why, "http", true
 end
 
--- One reading, and the change that it asks for -> Registration | nil, message, code, whether it was
--- another by the time it was written
+-- One reading, and the change that it asks for -> Registration | nil, message, code, whether to do it again
 local function once(call, o, want, wanted)
 	local seen, why, code = seen_by(call, o, wanted)
 	if not seen then return nil, why, code end
@@ -178,9 +188,9 @@ local function once(call, o, want, wanted)
 	if not plan then return nil, why, code end
 	local changed = plan.changes[1] ~= nil
 	if changed and not want.dry then
-		local done
-		done, why, code = write(call, plan.changes)
-		if not done then return nil, why, code, why:find("InvalidChangeBatch", 1, true) ~= nil end
+		local done, again
+		done, why, code, again = write(call, plan.changes)
+		if not done then return nil, why, code, again end
 		plan.values = plan.wanted
 	end
 	return { what = "route53 " .. o.name, values = plan.values, wanted = plan.wanted, changed = changed }
@@ -237,7 +247,7 @@ local function make(_, o)
 	return function(want)
 		local done, why, code = settle({ o = mine, deadline = want.deadline }, want)
 		if done then return done end
-		return nil, ("route53 %s: %s"):format(o.name, why), code
+		return nil, ("route53 %s in the zone %s: %s"):format(o.name, mine.zone, why), code
 	end
 end
 

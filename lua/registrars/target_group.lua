@@ -14,6 +14,7 @@
 -- read tags, ours are those alone that are on machines that the provider lists.
 local arguments = require "aws.arguments"
 local check = require "check"
+local errors = require "aws.errors"
 local etcd = require "core.etcd"
 local log = require "core.log"
 local net = require "core.net"
@@ -104,11 +105,11 @@ end
 -- Requests --------------------------------------------------------------------------------------
 
 local function ask(call, action, params, shape)
-	local t, why, code = request {
+	local t, why, code, response = request {
 		service = "elasticloadbalancing", action = action, params = params, region = call.o.region,
 		deadline = call.deadline, shape = { [action .. "Response"] = { [action .. "Result"] = shape or {} } },
 	}
-	if not t then return nil, why, code end
+	if not t then return nil, why, errors.lasting(code, response) end
 	local result = t[action .. "Response"][action .. "Result"]
 	if not result then return nil, ("%s: the answer has no result"):format(action), "parse" end
 	return result

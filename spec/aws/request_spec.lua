@@ -126,6 +126,16 @@ describe("aws.request", function()
 		fails("refused", ask { deadline = task.now() + 0.2 })
 	end)
 
+	it("tells what was refused before the time was over", function()
+		answers(ec2_error(503, "RequestLimitExceeded", "slower"), { ["do"] = "hang" })
+		local random = math.random
+		math.random = function() return 0 end -- luacheck: ignore
+		local _, why, code = ask { deadline = task.now() + 0.3 }
+		math.random = random -- luacheck: ignore
+		assert.equal("timeout", code)
+		assert.matches("no answer within 0%.%d+ s; before that: ec2 DescribeTags in eu%-west%-1: status 503: RequestLimitExceeded: slower$", why)
+	end)
+
 	it("waits as long as it is asked to, within bounds", function()
 		answers(ec2_error(503, "Unavailable", nil, { ["x-amz-retry-after"] = "2500" }), ec2_error(503, "Unavailable", nil, { ["x-amz-retry-after"] = "60000" }),
 			ec2_error(503, "Unavailable", nil, { ["Retry-After"] = "7" }), ec2_error(503, "Unavailable", nil, { ["Retry-After"] = "3600" }), OK)
