@@ -122,7 +122,8 @@ static void preload(lua_State *L)
 	lua_setfield(L, -2, "core.fs");
 	lua_pop(L, 1);
 	luaL_requiref(L, "core.json", luaopen_core_json, 0);
-	lua_pop(L, 1);
+	luaL_requiref(L, "core.wal", luaopen_core_wal, 0);
+	lua_pop(L, 2);
 }
 
 /* The state with the function of that name, of that module, on its stack. */

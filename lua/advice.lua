@@ -15,8 +15,8 @@ local BY_ROW = {}
 
 BY_ROW[0] = function() return "stop the etcd that runs here, or point etcd.data_dir at its data" end
 BY_ROW[1] = function(f)
-	return ("move %s/member away by hand (never delete it); with the others' quorum this machine then replaces itself")
-		:format(f.data_dir.path)
+	return ("move %s/member away by hand (never delete it); with the others' quorum this machine then replaces itself, "
+		.. "and without it, its disk is none to restore from"):format(f.data_dir.path)
 end
 BY_ROW[4] = function(f)
 	return ("find out whose data this is: mount the right volume, or move %s/member away by hand and run again"):format(
@@ -106,7 +106,9 @@ function advice.of(f, o)
 	if not f.inventory then
 		add(("see to the provider: the list of machines is not known (%s)"):format(f.inventory_why or "nobody said"))
 	end
-	if o.lost then add(about_quorum(f, o.lost)) else add(about_plan(f, o.plan, o.rule)) end
+	local damaged = f.data_dir.state == "damaged"
+	if o.lost then add(about_quorum(f, o.lost)) end
+	if damaged or not o.lost then add(about_plan(f, o.plan, o.rule)) end
 	local after = o.after
 	if after and after.action == "promote" then add "run etcd-bootstrap finish: this machine's etcd is a learner still" end
 	if after and after.action == "fail" then add(after.reason) end

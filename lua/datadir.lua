@@ -1,7 +1,7 @@
 -- datadir.lua - what this machine's disk holds: the ids in etcd's write-ahead log (see wal.lua), the
 -- claim beside it; and moving data aside, which is the worst that ever happens to data.
 --
--- Layout (etcd 2.0 to 3.7): DIR/member/wal/*.wal, DIR/member/snap/db.  The claim is ours:
+-- Layout (etcd 2.0 to 3.7): DIR/member/wal/*.wal, DIR/member/snap/{db,*.snap}.  The claim is ours:
 -- DIR/member/claim.json, on the same disk as the log on purpose, so that both are lost together.
 -- With ETCD_WAL_DIR the log is there, and the claim beside it: WAL_DIR.claim.json.
 local clock = require "core.task".now
@@ -21,6 +21,7 @@ function datadir.at(path, wal_dir)
 		path = path,
 		wal = wal_dir or path .. "/member/wal",
 		claim = wal_dir and wal_dir .. ".claim.json" or path .. "/member/claim.json",
+		snap = path .. "/member/snap",
 		database = path .. "/member/snap/db",
 		wal_dir = wal_dir,
 	}
@@ -154,7 +155,15 @@ local function founding_list(log, last)
 	return mine and cluster_id == log.cluster_id and founders or nil
 end
 
+-- Surely no etcd has the data open.
+local function idle(place)
+	local locked, _, code = fs.locked(place.database)
+	return locked == false or code == "missing"
+end
+
 local function look_at_log(place, dir, names, last)
+	local damage = idle(place) and wal.damage(place.wal, names, place.snap)
+	if damage and idle(place) then return "damaged", damage end
 	local log, why = wal.read(place.wal, names)
 	if not log then return "damaged", why end
 	local list = log.unused and founding_list(log, last) or nil

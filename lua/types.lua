@@ -611,6 +611,13 @@ function fs.locked(path) end
 local Lock = {}
 function Lock:close() end
 
+---@class core.wal
+local wal = {}
+--- How far the segments of a log, oldest first, are sound: to that byte of that segment.  With `why`, a record there keeps every etcd from 3.4 to 3.7 from starting; what etcd repairs itself is no reason.
+---@param paths string[]
+---@return {segment: integer, offset: integer, why: string?}|nil, string?, Code?
+function wal.sound(paths) end
+
 ---@class core.proc
 local proc = {}
 --- o.env adds to the environment (false removes); o.stdin "null"(default)|"inherit"; o.stdout, o.stderr "inherit"(default)|"null"|"pipe"|PATH; o.limit of captured bytes each.

@@ -1,5 +1,6 @@
--- wal.lua - etcd's write-ahead log, read and never written: whose it is, whether it was ever used, and
--- how far it goes.  The frames and messages are those of etcd 2.0 to 3.7.
+-- wal.lua - etcd's write-ahead log, read and never written: whose it is, whether it was ever used,
+-- whether it is damaged, and how far it goes.  The frames and messages are those of etcd 2.0 to 3.7.
+local core = require "core.wal"
 local etcd = require "core.etcd"
 local fs = require "core.fs"
 local json = require "core.json"
@@ -65,6 +66,12 @@ local function records(file, size)
 	end
 end
 
+-- A number that a message holds in this place, 0 where it has none, nil for what is no number.
+local function integer(value)
+	if value == nil then return 0 end
+	return math.type(value) and value or nil
+end
+
 local function unsigned(value)
 	return etcd.decimal(("%x"):format(value))
 end
@@ -75,7 +82,7 @@ local function founder(entry)
 	local change = message(entry[4])
 	if not change or (change[2] or 0) ~= 0 or type(change[4]) ~= "string" then return end
 	local who = json.decode(change[4])
-	local id = unsigned(change[3] or 0)
+	local id = integer(change[3])
 	if not id or type(who) ~= "table" or type(who.name) ~= "string" or type(who.peerURLs) ~= "table" then return end
 	local urls = {}
 	for i, url in ipairs(who.peerURLs) do
@@ -83,7 +90,7 @@ local function founder(entry)
 		urls[i] = url
 	end
 	if not urls[1] then return end
-	return { id = id, name = who.name, peer_urls = urls }
+	return { id = unsigned(id), name = who.name, peer_urls = urls }
 end
 
 -- Read one segment: {cluster_id, member_id, unused, founders} | nil, message.
@@ -134,6 +141,63 @@ function wal.read(dir, names)
 	return newest
 end
 
+-- What is damaged ---------------------------------------------------------------------------------
+
+local SEGMENT = ("^%s%%-(%s)%%.wal$"):format(("%x"):rep(16), ("%x"):rep(16))
+local SNAPSHOT_FILE = ("^%s%%-(%s)%%.snap$"):format(("%x"):rep(16), ("%x"):rep(16))
+
+-- The index in a name of etcd's, as the bits of an unsigned number -> integer?
+local function index_in(name, pattern)
+	local digits = name:match(pattern)
+	return digits and tonumber(digits, 16)
+end
+
+-- The first of the segments that every etcd reads as it starts: where its newest snapshot stands, or an
+-- older one that it falls back on -> place in names | nil where that is not certain
+local function first_read(names, snap_dir)
+	for _, name in ipairs(names) do
+		if not index_in(name, SEGMENT) then return nil end
+	end
+	local snapshots, _, code = fs.list(snap_dir)
+	if not snapshots and code ~= "missing" then return #names end
+	local newest = 0
+	for _, name in ipairs(snapshots or {}) do
+		local index = index_in(name, SNAPSHOT_FILE)
+		if index and math.ult(newest, index) then newest = index end
+	end
+	for i = #names, 2, -1 do
+		if not math.ult(newest, index_in(names[i], SEGMENT)) then return i end
+	end
+	return 1
+end
+
+local judged = {} -- a log that has not changed since is not read again
+
+-- The paths of these segments, and what changes with their content.
+local function fingerprint(dir, names, first)
+	local paths, marks = {}, {}
+	for i = first, #names do
+		local path = dir .. "/" .. names[i]
+		local stat = fs.stat(path, { follow = true }) or {}
+		table.insert(paths, path)
+		table.insert(marks, ("%s %s %s %s"):format(path, stat.inode, stat.size, stat.mtime))
+	end
+	return paths, table.concat(marks, "\n")
+end
+
+-- Why no etcd starts on a log that none has open -> message | nil where one does, or where that is not certain
+function wal.damage(dir, names, snap_dir)
+	local first = first_read(names, snap_dir)
+	if not first then return nil end
+	local paths, mark = fingerprint(dir, names, first)
+	if judged.mark ~= mark then judged = { mark = mark, sound = core.sound(paths) } end
+	local sound = judged.sound
+	if not sound or not sound.why then return nil end
+	return ("%s: the record at byte %d %s, and no etcd starts on it"):format(paths[sound.segment], sound.offset, sound.why)
+end
+
+-- How far it goes ---------------------------------------------------------------------------------
+
 -- The last entry of a segment, and the last commit that it knows of: {term, index, committed}, each nil
 -- where the segment does not say.
 local function segment_extent(file, size)
@@ -141,9 +205,9 @@ local function segment_extent(file, size)
 	for kind, data in records(file, size) do
 		local fields = (kind == ENTRY or kind == STATE) and message(data)
 		if fields and kind == ENTRY then
-			found.term, found.index = fields[2] or 0, fields[3] or 0
+			found.term, found.index = integer(fields[2]), integer(fields[3])
 		elseif fields then
-			found.committed = fields[3] or 0
+			found.committed = integer(fields[3])
 		end
 	end
 	return found

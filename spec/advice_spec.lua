@@ -47,6 +47,8 @@ local cases = {
 	{ "my etcd was removed", facts { me = { running = {} } }, { plan = START, after = { action = "fail", reason = "stop it" } }, "stop it" },
 	{ "no quorum", facts(), { plan = wait(17), lost = { id = "255", members = { member "3", member "1", member "2" } } },
 		"cluster ff needs 2 of its 3 voters: start them on their data; silent are m1 (1), m2 (2), m3 (3)" },
+	{ "damaged data, where quorum is lost as well", facts { data_dir = { state = "damaged", path = "/data", why = "" } },
+		{ plan = { action = "fail", reason = "", row = 1 }, lost = { id = "255", members = {} } }, "its disk is none to restore from" },
 	{ "a policy's own wait", facts(), { plan = wait(nil) }, "nothing that shows from here" },
 }
 

@@ -1,6 +1,7 @@
 -- What a data directory holds: logs as etcd writes them, and logs that nobody should trust.
 local datadir = require "datadir"
 local etcd = require "core.etcd"
+local framed = require "spec.framed"
 local fs = require "core.fs"
 local proc = require "core.proc"
 local task = require "core.task"
@@ -9,26 +10,7 @@ local dir, place
 
 local function path(name) return dir .. "/" .. name end
 
--- Protobuf and frames, written the long way round.
-local function varint(n)
-	local out = {}
-	repeat
-		local byte = n & 0x7f
-		n = n >> 7
-		table.insert(out, string.char(n ~= 0 and byte | 0x80 or byte))
-	until n == 0
-	return table.concat(out)
-end
-local function int(field, n) return varint(field << 3) .. varint(n) end
-local function bytes(field, s) return varint(field << 3 | 2) .. varint(#s) .. s end
-
-local function frame(kind, data)
-	local record = int(1, kind) .. int(2, 0) .. bytes(3, data)
-	local padding = -#record % 8
-	local head = #record
-	if padding > 0 then head = head | (0x80 | padding) << 56 end
-	return string.pack("<i8", head) .. record .. ("\0"):rep(padding)
-end
+local int, bytes, frame = framed.int, framed.bytes, framed.frame
 
 local function founder(index, name, url)
 	local context = ('{"id":%d,"peerURLs":["%s"],"name":"%s"}'):format(index, url, name)
@@ -42,9 +24,17 @@ local META = meta(1, 0x869b3badfbf1d6b7) -- what members 1 and 2 found
 local FOUNDERS = founder(1, "b", "http://127.9.1.2:2380") .. founder(2, "a", "http://127.9.1.1:2380")
 local NORMAL = frame(2, int(1, 0) .. int(2, 2) .. int(3, 3) .. bytes(4, "w"))
 
-local function wal(content, name)
+local FIRST, SECOND = "0000000000000000-0000000000000000.wal", "0000000000000001-0000000000000009.wal"
+
+-- A segment as it is given, else with the right sums; one that has a name goes on from where the last ended.
+local function raw(content, name)
 	assert(fs.mkdir(path "member/wal"))
-	assert(fs.write(path("member/wal/" .. (name or "0000000000000000-0000000000000000.wal")), content))
+	assert(fs.write(path("member/wal/" .. (name or FIRST)), content))
+end
+local rolled
+local function wal(content, name)
+	content, rolled = framed.sealed(content, name and rolled or 0)
+	raw(content, name)
 end
 
 local function permit(allowed)
@@ -85,6 +75,8 @@ describe("datadir", function()
 		{ "a membership change of a later term is use", META .. FOUNDERS .. frame(2, int(1, 1) .. int(2, 2) .. int(3, 3)), false },
 		{ "a snapshot is use", META .. frame(5, int(1, 10) .. int(2, 2)) .. FOUNDERS, false },
 		{ "no entry at all is not a founding", META, false },
+		{ "a founder whose id is no number is use", META .. frame(2, int(1, 1) .. int(2, 1) .. int(3, 1) .. bytes(4, int(1, 1) .. int(2, 0)
+			.. bytes(3, "x") .. bytes(4, '{"name":"b","peerURLs":["http://127.9.1.2:2380"]}'))), false },
 		{ "a record that was being written ends the log", META .. FOUNDERS .. NORMAL:sub(1, 12), true },
 		{ "entries that were cut short are not a founding", META .. FOUNDERS:sub(1, #FOUNDERS // 2), false },
 		{ "entries of another founding are use", meta(1, 5) .. FOUNDERS, false },
@@ -128,7 +120,7 @@ describe("datadir", function()
 
 	it("takes a second segment for use", function()
 		wal(META .. FOUNDERS)
-		wal(META, "0000000000000001-0000000000000009.wal")
+		wal(META, SECOND)
 		assert.is_false(datadir.read(place).unused)
 	end)
 
@@ -155,6 +147,93 @@ describe("datadir", function()
 			assert.matches("wal", data.why, 1, true)
 		end)
 	end
+
+	-- Offsets below are those of the frames, of which META has three.
+	local function flip(log, at) return log:sub(1, at) .. string.char(log:byte(at + 1) ~ 4) .. log:sub(at + 2) end
+	local function damaged(at, what, name)
+		local data = datadir.read(place)
+		assert.equal("damaged", data.state)
+		assert.equal(("%s: the record at byte %d %s, and no etcd starts on it"):format(path("member/wal/" .. (name or FIRST)), at, what),
+			data.why)
+	end
+	local SUM, ZEROS = "does not match its checksum", ("\0"):rep(4096)
+	local BIG = frame(2, int(1, 0) .. int(2, 2) .. int(3, 4) .. bytes(4, ("w"):rep(1500)))
+
+	it("calls a log damaged from whose first, middle or last record a bit was lost", function()
+		local log = framed.sealed(META .. FOUNDERS .. NORMAL, 0)
+		local metadata, middle, last = #framed.sealed(frame(4, ""), 0), #framed.sealed(META, 0), #framed.sealed(META .. FOUNDERS, 0)
+		raw(log .. ZEROS)
+		assert.equal("member", datadir.read(place).state)
+		raw(flip(log, 11) .. ZEROS) -- the sum that the segment begins with
+		damaged(metadata, SUM)
+		raw(flip(log, metadata + 24) .. ZEROS)
+		damaged(metadata, SUM)
+		raw(flip(log, middle + 40) .. ZEROS)
+		damaged(middle, SUM)
+		raw(flip(log, last + 20) .. ZEROS)
+		damaged(last, SUM)
+	end)
+
+	it("calls a log damaged where a record is none, or none that etcd knows", function()
+		local log = framed.sealed(META .. FOUNDERS .. NORMAL, 0)
+		local middle = #framed.sealed(META, 0)
+		raw(log:sub(1, middle + 9) .. "\9" .. log:sub(middle + 11))
+		damaged(middle, "is of no known type")
+		raw(log:sub(1, middle + 8) .. "\0" .. log:sub(middle + 10))
+		damaged(middle, "cannot be parsed")
+	end)
+
+	it("leaves what a crash did to the end of a log to etcd", function()
+		local log = framed.sealed(META .. FOUNDERS .. BIG, 0)
+		local start = #framed.sealed(META .. FOUNDERS, 0)
+		for cut = start + 1, #log - 1, 7 do
+			raw(log:sub(1, cut))
+			assert.equal("member", datadir.read(place).state)
+		end
+		local sector = 1024
+		raw(log:sub(1, sector) .. ("\0"):rep(512) .. log:sub(sector + 513) .. ZEROS)
+		assert.equal("member", datadir.read(place).state)
+		raw(log:sub(1, sector) .. ("\0"):rep(511) .. log:sub(sector + 512) .. ZEROS)
+		damaged(start, SUM)
+	end)
+
+	it("follows the sums from segment to segment, of which only the last one may be cut", function()
+		wal(META .. FOUNDERS .. BIG .. ZEROS)
+		local first, sum = framed.sealed(META .. FOUNDERS .. BIG, 0)
+		wal(META .. NORMAL .. ZEROS, SECOND)
+		assert.equal("member", datadir.read(place).state)
+		raw(framed.sealed(META .. NORMAL, sum ~ 1), SECOND)
+		damaged(0, SUM, SECOND)
+		wal(META .. FOUNDERS .. BIG)
+		wal(META .. NORMAL, SECOND)
+		raw(first:sub(1, -9))
+		damaged(#framed.sealed(META .. FOUNDERS, 0), "is cut short")
+		raw(first:sub(1, 1024) .. ("\0"):rep(512) .. first:sub(1537))
+		damaged(#framed.sealed(META .. FOUNDERS, 0), SUM)
+	end)
+
+	it("minds no segment that the newest snapshot makes needless", function()
+		wal(META .. FOUNDERS .. NORMAL)
+		wal(META .. NORMAL, SECOND)
+		raw(flip(framed.sealed(META .. FOUNDERS .. NORMAL, 0), 200))
+		assert.equal("damaged", datadir.read(place).state)
+		assert(fs.mkdir(path "member/snap"))
+		assert(fs.write(path "member/snap/0000000000000002-0000000000000008.snap", "x"))
+		assert.equal("damaged", datadir.read(place).state)
+		assert(fs.write(path "member/snap/0000000000000002-0000000000000009.snap", "x"))
+		assert.equal("member", datadir.read(place).state)
+	end)
+
+	it("calls no log damaged that an etcd has open, or whose segments are named as etcd never does", function()
+		raw(flip(framed.sealed(META .. FOUNDERS, 0), 60))
+		assert(fs.mkdir(path "member/snap"))
+		local database = assert(fs.lock(path "member/snap/db"))
+		assert.equal("member", datadir.read(place).state)
+		database:close()
+		assert.equal("damaged", datadir.read(place).state)
+		raw(META, "x.wal")
+		assert.equal("member", datadir.read(place).state)
+	end)
 
 	it("calls a database without a log damaged, unless a claim lies beside it", function()
 		assert(fs.mkdir(path "member/snap"))
@@ -223,7 +302,7 @@ describe("datadir", function()
 		assert.equal("5", datadir.read(place).claim.cluster_id)
 		assert(fs.mkdir(path "logs/wal"))
 		assert(fs.mkdir(path "data/member/snap"))
-		assert(fs.write(path "logs/wal/0000000000000000-0000000000000000.wal", META .. FOUNDERS))
+		assert(fs.write(path("logs/wal/" .. FIRST), (framed.sealed(META .. FOUNDERS, 0))))
 		assert(datadir.settle_claim(place))
 		assert.is_nil(fs.stat(path "logs/wal.claim.json"))
 		assert.is_true(datadir.read(place).unused)

@@ -103,5 +103,6 @@ int luaopen_core_xml(lua_State *L);
 int luaopen_core_fs(lua_State *L);
 int luaopen_core_proc(lua_State *L);
 int luaopen_core_log(lua_State *L);
+int luaopen_core_wal(lua_State *L);
 
 #endif

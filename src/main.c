@@ -37,6 +37,7 @@ static const luaL_Reg modules[] = {
 	{ "core.serve", luaopen_core_serve },
 	{ "core.sigv4", luaopen_core_sigv4 },
 	{ "core.task", luaopen_core_task },
+	{ "core.wal", luaopen_core_wal },
 	{ "core.xml", luaopen_core_xml },
 	{ NULL, NULL },
 };

@@ -22,8 +22,8 @@ end
 
 function rows.row_1_damaged(f)
 	if f.data_dir.state ~= "damaged" then return end
-	return plan.of("fail", ("the data in %s is damaged: %s; move it away by hand, or restore it"):format(
-		f.data_dir.path, f.data_dir.why))
+	return plan.of("fail", ("the data in %s is damaged: %s; move it away by hand, and with the others' quorum this "
+		.. "machine joins anew; without it see diagnose"):format(f.data_dir.path, f.data_dir.why))
 end
 
 function rows.row_2_listed(f)
