@@ -1,5 +1,6 @@
 -- check.lua - what the values of a policy file must be.  A check takes a value and returns nothing
--- when it is right, in words what was expected when it is wrong, or nil and the value to use.
+-- when it is right, nil and the value to use, or, when it is wrong, in words what was expected and, third,
+-- which part of it is not that.
 local nearest = require "nearest"
 local net = require "core.net"
 
@@ -14,8 +15,8 @@ function check.shown(value)
 	elseif type(value) == "number" or type(value) == "boolean" then
 		return tostring(value)
 	end
-	local meta = type(value) == "table" and getmetatable(value)
-	if meta and meta.__call then return "a maker; call it, as in NAME { ... }" end
+	local meta = type(value) == "table" and debug.getmetatable(value)
+	if meta and rawget(meta, "__call") then return "a maker; call it, as in NAME { ... }" end
 	return "a " .. type(value)
 end
 
@@ -54,6 +55,16 @@ function check.text(value)
 	end
 end
 
+-- What a member may be called: the initial cluster is a list of NAME=URL with commas between.
+function check.member_name(value)
+	if check.text(value) or value:find "[,=]" then return "a name of one line without , and =" end
+end
+
+function check.name_or_function(value)
+	local wrong = type(value) ~= "function" and check.member_name(value)
+	if wrong then return wrong .. ", or a function" end
+end
+
 function check.text_or_function(value)
 	if type(value) ~= "function" and check.text(value) then
 		return "a string that is not empty, or a function"
@@ -81,6 +92,8 @@ end
 
 check.port = whole(1, 65535, "a whole number from 1 to 65535")
 check.size = whole(1, 1000, "a whole number of machines, 1 or more")
+check.status = whole(1, 255, "an exit status from 1 to 255")
+check.row = whole(0, 99, "the number of a row")
 
 local function number(value)
 	return math.type(value) and value == value and value < math.huge
@@ -114,19 +127,21 @@ end
 
 function check.argv(value)
 	local words = "a list of strings, the program first,"
-	if type(value) ~= "table" or #value == 0 then return words end
-	for key, one in pairs(value) do
-		if math.type(key) ~= "integer" or key < 1 or key > #value or type(one) ~= "string" then
-			return words
+	if type(value) ~= "table" then return words end
+	if next(value) == nil then return words, nil, "an empty list" end
+	for _, key in ipairs(check.sorted(value)) do
+		local one, place = value[key], math.type(key) == "integer" and key >= 1 and key <= #value
+		if not place or type(one) ~= "string" then
+			return words, nil, ("%s as %s"):format(check.shown(one), place and "word " .. key or "the key " .. check.shown(key))
 		end
 	end
-	if value[1] == "" then return words end
+	if value[1] == "" then return words, nil, "an empty word first" end
 end
 
 function check.argv_or_function(value)
-	if type(value) ~= "function" and check.argv(value) then
-		return "a list of strings, the program first, or a function"
-	end
+	if type(value) == "function" then return end
+	local wrong, _, got = check.argv(value)
+	if wrong then return "a list of strings, the program first, or a function", nil, got end
 end
 
 -- What is wrong with the options of a maker, nil when nothing is.
@@ -195,7 +210,10 @@ function check.extra(value)
 	local out = {}
 	for key, v in pairs(value) do
 		local named = type(key) == "string" and key:find "^ETCD_[A-Z0-9_]+$"
-		if not named or type(v) == "table" or type(v) == "function" then return words end
+		if not named or type(v) == "table" or type(v) == "function" then
+			local name = type(key) == "string" and key or "[" .. check.shown(key) .. "]"
+			return words, nil, name .. " = " .. check.shown(v)
+		end
 		out[key] = tostring(v)
 	end
 	return nil, out

@@ -24,9 +24,10 @@ local function member_name(policy, inventory, instance)
 		name = given or name
 	end
 	if name == nil and why then return nil, why, code end
-	if type(name) ~= "string" or name == "" or name:find "[,=%c]" then
-		return bad("instance %s: %s cannot be a member's name (a string without , = and control "
-			.. "characters); see etcd.name", instance.id, check.shown(name))
+	local wanted = check.member_name(name)
+	if wanted then
+		return bad("instance %s: %s cannot be a member's name (%s expected); see etcd.name", instance.id,
+			check.shown(name), wanted)
 	end
 	return name
 end

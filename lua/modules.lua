@@ -92,7 +92,8 @@ local function trusted(path, stat)
 	return true
 end
 
--- The text of a file that is about to be run.
+-- The text of a file that is about to be run, without what Lua's own loader leaves out: a mark of the
+-- byte order, and the line that names an interpreter.
 ---@param path string
 ---@return string|nil, string?, Code?
 function modules.source(path)
@@ -104,7 +105,10 @@ function modules.source(path)
 	local fine
 	fine, why, code = trusted(path, stat)
 	if not fine then return nil, why, code end
-	return fs.read(path)
+	local text
+	text, why, code = fs.read(path)
+	if not text then return nil, why, code end
+	return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", ""))
 end
 
 local function run(name, path)

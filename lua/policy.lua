@@ -4,6 +4,7 @@ local check = require "check"
 local environment = require "environment"
 local modules = require "modules"
 local nearest = require "nearest"
+local proposal = require "proposal"
 local task = require "core.task"
 local template = require "template"
 local user = require "user"
@@ -23,7 +24,7 @@ local TLS = {
 }
 
 local ETCD = {
-	version = check.version, data_dir = check.data_dir, name = check.text_or_function,
+	version = check.version, data_dir = check.data_dir, name = check.name_or_function,
 	token = check.text_or_function, scheme = check.one_of("http", "https"),
 	peer_scheme = check.one_of("http", "https"), client_port = check.port, peer_port = check.port,
 	address = check.address, listen = check.listen, tls = check.table,
@@ -91,8 +92,8 @@ local function checked(t, keys, above)
 		if not keys[key] then
 			fault(path, "unknown key%s", nearest.hint(tostring(key), names_of(keys)))
 		end
-		local wanted, value = keys[key](t[key])
-		if wanted then fault(path, "%s expected, got %s", wanted, check.shown(t[key])) end
+		local wanted, value, got = keys[key](t[key])
+		if wanted then fault(path, "%s expected, got %s", wanted, got or check.shown(t[key])) end
 		if value == nil then value = t[key] end
 		out[key] = value
 	end
@@ -160,7 +161,7 @@ local function output_of(key, path, spec)
 	if type(path) ~= "string" or path == "" then
 		fault({ key }, "a path or \"-\" expected, got %s", check.shown(path))
 	end
-	local above = { key, path }
+	local above = key == "output" and { key, path } or { key .. " " .. path }
 	if type(spec) == "string" or type(spec) == "function" then spec = { template = spec } end
 	if type(spec) ~= "table" then
 		fault(above, "the name of a template, a function or a table expected, got %s",
@@ -226,11 +227,25 @@ local function usage(fmt, ...)
 	return nil, fmt:format(...), "usage"
 end
 
+-- What the file raised; Lua puts file and line before a text alone.
+local function told(path, raised)
+	return usage("%s%s", type(raised) == "string" and "" or path .. ": ", user.raised(raised))
+end
+
+-- "etcd.client_port", "output["/run/etcd.env"].mode"
+local function key_of(path)
+	local words = {}
+	for i, key in ipairs(path) do
+		local plain = key:find "^[%w_-]+$"
+		words[i] = (plain or i == 1) and (i > 1 and "." or "") .. key or ("[%q]"):format(key)
+	end
+	return table.concat(words)
+end
+
 -- "policy.lua:3: etcd.client_port: ..." out of what fault raised.
 local function explain(path, source, raised)
-	if type(raised) ~= "table" then return usage("%s", tostring(raised)) end
-	local line = line_of(source, raised.path)
-	local key = table.concat(raised.path, ".")
+	if type(raised) ~= "table" or not rawget(raised, "why") then return told(path, raised) end
+	local line, key = line_of(source, raised.path), key_of(raised.path)
 	return usage("%s:%s %s%s", path, line and line .. ":" or "", key ~= "" and key .. ": " or "",
 		raised.why)
 end
@@ -247,7 +262,7 @@ function policy.load(path, options)
 	local chunk, broken = load(source, "@" .. path, "t", modules.env)
 	if not chunk then return usage("%s", broken) end
 	local fine, result = task.guard(PATIENCE, chunk)
-	if not fine then return usage("%s", tostring(result)) end
+	if not fine then return told(path, result) end
 	fine, result = pcall(policy_of, path, result, options)
 	if not fine then return explain(path, source, result) end
 	return result
@@ -255,41 +270,15 @@ end
 
 -- Deciding --------------------------------------------------------------------------------------
 
-local ACTIONS = {
-	"claim", "new", "add", "remove", "promote", "update", "aside", "start", "standby", "wait", "fail",
-}
-
--- What keeps a value from being a plan, nil when nothing does.
-local function not_a_plan(plan)
-	if type(plan) ~= "table" then return "a plan is a table, this is " .. check.shown(plan) end
-	local wrong = check.one_of(table.unpack(ACTIONS))(plan.action)
-	if wrong then
-		return ("action: %s%s"):format(check.shown(plan.action),
-			nearest.hint(tostring(plan.action), { table.unpack(ACTIONS) }))
-	elseif type(plan.reason) ~= "string" or plan.reason == "" then
-		return "the reason is missing: one sentence for a person"
-	elseif plan.member ~= nil and not (type(plan.member) == "string" and plan.member:find "^%d+$") then
-		return "member: an id is a decimal string, this is " .. check.shown(plan.member)
-	elseif plan.exec ~= nil and plan.action ~= "standby" then
-		return "exec: a standby's only; a member becomes what the policy's key exec says"
-	elseif plan.exec ~= nil and check.argv(plan.exec) then
-		return ("exec: %s expected, this is %s"):format(check.argv(plan.exec), check.shown(plan.exec))
-	end
-	local needs_member = { remove = true, promote = true, update = true }
-	if needs_member[plan.action] and not plan.member then
-		return plan.action .. ": which member?"
-	end
-end
-
 -- What the policy wants done.
 ---@param p Policy
 ---@param facts Facts
 ---@return Plan|nil, string?, Code?
 function policy.decide(p, facts)
-	local plan, why, code = user.pure("decide", p.decide, facts)
-	if plan == nil and why then return nil, why, code end
-	local wrong = not_a_plan(plan)
-	if not wrong then return plan end
+	local said, why, code = user.pure("decide", p.decide, facts)
+	if said == nil and type(why) == "string" then return nil, why, code end
+	local plan, wrong = proposal.read(said)
+	if plan then return plan end
 	return usage("decide (%s) did not return a plan: %s", user.where(p.decide), wrong)
 end
 

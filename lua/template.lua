@@ -110,7 +110,7 @@ function template.find(name)
 	local module = "templates." .. name
 	if name:find "^[%w_-]+$" and modules.exists(module) then
 		local fine, made = pcall(modules.require, module)
-		if not fine then return usage("%s", tostring(made)) end
+		if not fine then return usage("%s", user.raised(made)) end
 		if type(made) == "function" then return made end
 		return usage("%s returns no function", module)
 	end

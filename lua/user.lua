@@ -30,16 +30,25 @@ function user.where(f)
 	return ("%s:%d"):format(info.short_src, info.linedefined)
 end
 
-local function finish(what, ok, ...)
+-- What was raised, as a text; no metatable of the user's is asked for it.
+---@return string
+function user.raised(value)
+	local kind = type(value)
+	if kind == "string" or kind == "number" then return tostring(value) end
+	return ("error raised a %s, which tells no line; have it raise a text"):format(kind)
+end
+
+local function finish(what, f, ok, ...)
 	if ok then return ... end
-	return nil, ("%s failed: %s"):format(what, tostring((...))), "usage"
+	local where = type((...)) == "string" and "" or " (" .. user.where(f) .. ")"
+	return nil, ("%s%s failed: %s"):format(what, where, user.raised((...))), "usage"
 end
 
 -- (waits) A function of the user's that may do input and output.
 ---@param what string  its name for messages
 ---@return any ...  what it returned, or nil, message, code
 function user.call(what, f, ...)
-	return finish(what, task.guard(PATIENCE, f, ...))
+	return finish(what, f, task.guard(PATIENCE, f, ...))
 end
 
 -- A function of the user's that only computes: it gets copies.

@@ -35,7 +35,7 @@ describe("the command line", function()
 		{ { "check", "P", "--json=1" }, "%-%-json takes no value" },
 		{ { "check", "P", "--set", "x" }, "%-%-set: x: K=V expected" },
 		{ { "check", "P", "--output", "=env" }, "%-%-output: =env: PATH or PATH=TEMPLATE expected" },
-		{ { "check", "P", "--output", "/x=evn" }, ": %-%-output./x: no template \"evn\"; did you mean env%?" },
+		{ { "check", "P", "--output", "/x=evn" }, ": %-%-output /x: no template \"evn\"; did you mean env%?" },
 		{ { "check", "P", "--log-level", "inof" }, "did you mean info%?" },
 		{ { "check", "P", "--log-format", "xml" }, "%-%-log%-format: xml is none of text, json, journald\n" },
 		{ { "check", "P", "--override", "rol-call" }, "no rule rol%-call; did you mean roll%-call%?" },

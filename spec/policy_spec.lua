@@ -94,9 +94,11 @@ describe("policy", function()
 		{ "return { S, size = 2.5 }", "size: a whole number" },
 		{ "return { S, found = 'refuse' }", "found: \"rollcall\" or \"refused\" expected, got \"refuse\"" },
 		{ "return { S, exec = 'etcd' }", "exec: a list of strings" },
-		{ "return { S, exec = {} }", "exec: a list of strings" },
-		{ "return { S, output = { ['/x'] = 'evn' } }", "output./x: no template \"evn\"; did you mean env%?" },
-		{ "return { S, output = { ['/x'] = { mode = '999' } } }", "output./x.mode: a file mode" },
+		{ "return { S, exec = {} }", "exec: a list of strings, .* got an empty list" },
+		{ "return { S, exec = { 'etcd', 1 } }", "exec: a list of strings, .* got 1 as word 2" },
+		{ "return { S, exec = { 'etcd', name = 'x' } }", "exec: a list of strings, .* got \"x\" as the key \"name\"" },
+		{ "return { S, output = { ['/x'] = 'evn' } }", "output%[\"/x\"%]: no template \"evn\"; did you mean env%?" },
+		{ "return { S, output = { ['/x'] = { mode = '999' } } }", "output%[\"/x\"%].mode: a file mode" },
 		{ "return { S, output = {} }", "output: no output is named" },
 		{ "return { S, output = { 'env' } }", "output: a path or \"%-\" expected, got 1" },
 		{ "return { S, etcd = { address = 'private' } }", "etcd.address: private_v4, .* expected" },
@@ -105,12 +107,17 @@ describe("policy", function()
 		{ "return { S, etcd = { listen = { client = {'x'} } } }", "etcd.listen: " },
 		{ "return { S, etcd = { extra = { ETCD_NAME = 'x' } } }", "extra.ETCD_NAME: is made from" },
 		{ "return { S, etcd = { extra = { ETCD_FORCE_NEW_CLUSTER = true } } }", "extra.ETCD_FORCE_NEW_CLUSTER: throws every other" },
-		{ "return { S, etcd = { extra = { name = 'x' } } }", "etcd.extra: " },
+		{ "return { S, etcd = { extra = { FOO = 'x' } } }", "etcd.extra: a table as in .* expected, got FOO = \"x\"" },
+		{ "return { S, etcd = { extra = { 'x' } } }", "etcd.extra: .* expected, got %[1%] = \"x\"" },
+		{ "return { S, etcd = { name = 'a,b' } }", "etcd.name: a name of one line without , and =, or a function expected, got \"a,b\"" },
+		{ "return { S, etcd = { name = 'a=b' } }", "etcd.name: .* got \"a=b\"" },
 		{ "return { S, etcd = { peer_port = 2379 } }", "are both 2379" },
 		{ "return { discover = statik {} }", ":1: unknown name \"statik\"; did you mean static%?" },
 		{ "print 'x'", ":1: unknown name \"print\"; .*log.info" },
 		{ "return { discover = require 'mine' }", ":1: no module \"mine\"" },
 		{ "error 'my own words'", ":1: my own words" },
+		{ "error {}", "p.lua: error raised a table" },
+		{ "return setmetatable({ S }, { __index = function() error {} end })", "p.lua: error raised a table" },
 	}
 	for _, case in ipairs(wrong) do
 		it("refuses " .. case[1]:gsub("%s+", " "), function()
@@ -122,6 +129,14 @@ describe("policy", function()
 			assert.truthy(why:find(case[2]), why)
 		end)
 	end
+
+	it("takes what Lua's own loader takes before the first line", function()
+		for _, head in ipairs { "\xEF\xBB\xBF", "#!/usr/bin/etcd-bootstrap run", "\xEF\xBB\xBF#!/x" } do
+			assert(load(head .. "\nreturn { " .. STATIC .. " }"))
+			local _, why = load(head .. "\nreturn { " .. STATIC .. ",\n decid = 1 }")
+			assert.truthy(why:find("p.lua:3: decid", 1, true), why)
+		end
+	end)
 
 	it("does not take a comment for the key", function()
 		local _, why = load("-- timeout = 3\nreturn { " .. STATIC .. ",\ntimeout = -1 }")
@@ -211,14 +226,49 @@ describe("policy", function()
 			assert.same({ action = "wait", reason = "a" }, decide "return { action = 'wait', reason = facts.me.name }")
 		end)
 
+		it("gives the plan alone, whatever hangs on it", function()
+			assert.same({
+				action = "wait", reason = "x", exit = 7, row = 15, waiting_for = { { instance = "b", why = "c" } },
+			}, decide [[
+				local odd = { __index = function() error "asked" end, __len = function() return 9 end }
+				local w = setmetatable({ setmetatable({ instance = "b", why = "c", more = 1 }, odd) }, odd)
+				return setmetatable({ action = "wait", reason = "x", exit = 7.0, row = 15, more = w, waiting_for = w }, odd)]])
+		end)
+
 		local bad = {
+			{ "return nil, {}", "a plan is a table, this is nothing" },
+			{ "return setmetatable({}, { __index = function() error 'asked' end })", "action: nothing" },
+			{ "return setmetatable({}, { __metatable = 7 })", "action: nothing" },
+			{ "return { action = setmetatable({}, { __tostring = error }), reason = 'x' }", "action: a table" },
+			{ "return { action = 'wait', reason = 'x', waiting_for = 'b' }", "waiting_for: a list .*, this is \"b\"" },
+			{ "return { action = 'wait', reason = 'x', waiting_for = { 'b' } }", "waiting_for: a list" },
+			{ "return { action = 'wait', reason = 'x', waiting_for = { { instance = 'b' } } }", "waiting_for: a list" },
+			{ "return { action = 'wait', reason = 'x', waiting_for = { { instance = 'b', why = {} } } }", "waiting_for: a list" },
+			{ "return { action = 'wait', reason = 'x', waiting_for = { b = { instance = 'b', why = 'c' } } }", "waiting_for" },
+			{ "return { action = 'wait', reason = 'x', exit = 0 }", "exit: an exit status from 1 to 255 expected, this is 0" },
+			{ "return { action = 'fail', reason = 'x', exit = 0 }", "exit: an exit status" },
+			{ "return { action = 'fail', reason = 'x', exit = 300 }", "exit: an exit status" },
+			{ "return { action = 'fail', reason = 'x', exit = 4.5 }", "exit: an exit status" },
+			{ "return { action = 'fail', reason = 'x', exit = '5' }", "exit: an exit status" },
+			{ "return { action = 'start', reason = 'x', exit = 5 }", "exit: of wait and fail only" },
+			{ "return { action = 'remove', reason = 'x', member = '0' }", "an id, which is a decimal string, expected, this is \"0\"" },
+			{ "return { action = 'remove', reason = 'x', member = '99999999999999999999' }", "an id, which is a decimal string" },
+			{ "return { action = 'add', reason = 'x', learner = 1 }", "learner: true or false expected, this is 1" },
+			{ "return { action = 'add', reason = 'x', warn = 'y' }", "warn: true or false" },
+			{ "return { action = 'remove', member = '7', reason = 'x', own = 0 }", "own: true or false" },
+			{ "return { action = 'wait', reason = 'x', row = 1.5 }", "row: the number" },
+			{ "return { action = 'claim', reason = 'x', members = { 'a' } }", "members: a list of { name =, peer_urls" },
+			{ "return { action = 'claim', reason = 'x', members = { { name = 'a', peer_urls = { 1 } } } }", "members: a list" },
+			{ "return { action = 'standby', reason = 'x', exec = { 'etcd', 1 } }", "exec: a list of strings" },
+			{ "error {}", "error raised a table" },
+			{ "error(setmetatable({}, { __tostring = function() error 'asked' end }))", "error raised a table" },
 			{ "return nil", "a plan is a table, this is nothing" },
 			{ "return 'wait'", "a plan is a table" },
 			{ "return { action = 'wiat', reason = 'x' }", "action: \"wiat\"; did you mean wait%?" },
 			{ "return { action = 'wait' }", "the reason is missing" },
 			{ "return { action = 'leave', reason = 'x', member = '7' }", "action: \"leave\"" },
 			{ "return { action = 'remove', reason = 'x' }", "remove: which member%?" },
-			{ "return { action = 'remove', reason = 'x', member = 7 }", "an id is a decimal string" },
+			{ "return { action = 'remove', reason = 'x', member = 7 }", "an id, which is a decimal string, expected, this is 7" },
 			{ "return { action = 'start', reason = 'x', exec = { 'etcd' } }", "exec: a standby's only" },
 			{ "return { action = 'standby', reason = 'x', exec = {} }", "exec: a list of strings, the program first, expected" },
 			{ "while true do end", "stopped after" },
