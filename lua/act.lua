@@ -59,6 +59,12 @@ local function hand_on(f, leaver, via)
 	if not ok then log.warn("the leadership is not handed on before: " .. why) end
 end
 
+-- What keeps this machine from its next step; said once, until it is something else.
+local function hold_up(run, plan, text)
+	if not run.held or run.held.text ~= text then log.error(text) end
+	run.held = { action = plan.action, text = text, elsewhere = plan.reserves }
+end
+
 -- One change of the membership -> whether it was made
 local function change(run, f, plan, permit)
 	local cluster = f.cluster
@@ -68,7 +74,7 @@ local function change(run, f, plan, permit)
 		end
 		local ok, why = run.state:save()
 		if not ok then
-			log.error("nothing is removed without a journal: " .. why)
+			hold_up(run, plan, "nothing is removed without a journal: " .. why)
 			return nil
 		end
 	end
@@ -149,7 +155,9 @@ function act.step(run, f, plan, permit)
 	elseif plan.action == "aside" then
 		ok, why = aside(run, f, plan, permit)
 	end
-	if why then log.error(("%s failed: %s"):format(plan.reserves and "the marker's reservation" or plan.action, why)) end
+	local what = plan.reserves and "the marker's reservation" or plan.action
+	if why then hold_up(run, plan, ("%s failed: %s"):format(what, why)) end
+	if ok then run.held = nil end
 	return ok
 end
 

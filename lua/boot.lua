@@ -102,13 +102,26 @@ local function pause(run)
 	task.sleep(math.max(0, math.min(interval, look.left(run))))
 end
 
--- Turns until a plan is final and permitted, or time is up -> plan, facts, permit | plan, facts, nil, rule
+-- Whether the first change for this machine comes next, before which is seen whether it could use it.
+local function to_rehearse(run, f, plan)
+	local step = plan.reserves or not FINAL[plan.action] and plan.action ~= "wait"
+	return run.acts and step and not run.rehearsed and f.data_dir.state ~= "member"
+end
+
+-- Turns until a plan is final and permitted, or time is up -> plan, facts, permit |
+-- plan, facts, nil, rule, message | nil, exit status
 local function settle(run)
 	while true do
 		local f, plan, permit, message, rule = consider(run)
-		if not plan then return nil, message end
+		if not plan then return nil, wrong_policy(message) end
 		tell(run, plan, message, rule)
-		if permit and run.policy.on and not plan.reserves then -- it may have taken its time
+		local first = permit and to_rehearse(run, f, plan)
+		if first then
+			local fit, why = handover.rehearse(run, f, plan)
+			if not fit then return nil, failed(why) end
+			run.rehearsed = true
+		end
+		if permit and (first or run.policy.on) and not plan.reserves then -- they may have taken their time
 			f.clock = task.now()
 			permit, message, rule = gate.check(f, plan, run.overrides)
 		end
@@ -117,7 +130,7 @@ local function settle(run)
 			return plan, f, permit
 		end
 		if not permit then act.note(run, plan, false, message, rule) end
-		if look.left(run) <= 0 then return plan, f, nil, rule end
+		if look.left(run) <= 0 then return plan, f, nil, rule, message end
 		if not (permit and act.step(run, f, plan, permit)) then pause(run) end
 	end
 end
@@ -127,7 +140,7 @@ end
 local function begin(policy, options, state, how)
 	how.timeout = options.timeout or policy.timeout
 	local run = look.begin(policy, state, how)
-	run.propose = how.propose or function(f) return policies.decide(policy, f) end
+	run.timeout, run.propose = how.timeout, how.propose or function(f) return policies.decide(policy, f) end
 	run.overrides, run.no_exec = options.overrides or {}, options.no_exec
 	run.broken = credentials.tell(policy.etcd, task.time())
 	for rule in pairs(run.overrides) do
@@ -149,13 +162,23 @@ local function status_of(plan, permit, rule)
 	return permit and DONE or DEADLINE
 end
 
-local function gave_up(policy, options, plan)
-	log.error(("gave up after %g s: %s"):format(options.timeout or policy.timeout, plan.reason))
+-- The last words of a run, and its exit status.
+local function ended(run, plan, permit, rule, message)
+	if permit then return status_of(plan, permit) end
+	local held = not rule and run.held and run.held.action == plan.action and run.held
+	local why = held and held.text or rule and plan.reason .. "; " .. report.refusal(message, rule) or plan.reason
+	log.error(("gave up after %g s: %s"):format(run.timeout, why))
+	return held and not held.elsewhere and FAILED or status_of(plan, nil, rule)
 end
 
 local function settle_claim(run)
 	local ok, why = datadir.settle_claim(run.place)
-	if not ok then log.warn("a claim beside a log could not be removed: " .. why) end
+	local data = not ok and datadir.read(run.place)
+	if data and (data.state == "damaged" or data.state == "unknown") then
+		log.warn("the data directory cannot be used: " .. data.why)
+	elseif data then
+		log.warn("a claim beside a log could not be removed: " .. why)
+	end
 end
 
 -- The memory of a run -> State | nil, message.  Where it cannot be kept, intact data starts without:
@@ -187,8 +210,8 @@ function boot.run(policy, options)
 	if unfit(run) then return FAILED end
 	local wrong = not run.no_exec and program.unfit(policy)
 	if wrong and datadir.read(run.place).state ~= "member" then return failed(wrong) end
-	local plan, f, permit, rule = settle(run)
-	if not plan then return wrong_policy(f) end
+	local plan, f, permit, rule, message = settle(run)
+	if not plan then return f end
 	while permit and plan.action ~= "fail" do
 		local done, why, code = handover.give(run, plan, f, permit)
 		if done then return DONE end
@@ -197,10 +220,10 @@ function boot.run(policy, options)
 		tell(run, plan)
 		if look.left(run) <= 0 then break end
 		pause(run)
-		plan, f, permit, rule = settle(run)
+		plan, f, permit, rule, message = settle(run)
+		if not plan then return f end
 	end
-	if not permit then gave_up(policy, options, plan) end
-	return status_of(plan, permit, rule)
+	return ended(run, plan, permit, rule, message)
 end
 
 -- A marker that cannot be confirmed now is a warning: whoever calls this after etcd's start would
@@ -217,15 +240,14 @@ end
 function boot.finish(policy, options)
 	local state = states.open(policy.state_dir, { readonly = true })
 	local run <close> = begin(policy, options, state, { thorough = true, propose = finish.decide })
-	local plan, f, permit, rule = settle(run)
+	local plan, f, permit, rule, message = settle(run)
 	settle_claim(run)
 	if permit and plan.action == "start" then
 		confirm(policy, f)
 		register.finish(run, f)
 		return DONE
 	end
-	if not permit then gave_up(policy, options, plan) end
-	return status_of(plan, permit, rule)
+	return ended(run, plan, permit, rule, message)
 end
 
 -- What the person who asked has to know, and what the next `run` would do.
@@ -242,13 +264,12 @@ function boot.leave(policy, options)
 	local state <close>, why = states.open(policy.state_dir)
 	if not state then return failed(why) end
 	local run <close> = begin(policy, options, state, { thorough = true, propose = leave.decide })
-	local plan, f, permit, rule = settle(run)
+	local plan, f, permit, rule, message = settle(run)
 	if permit and plan.action == "standby" then
 		farewell(f)
 		return DONE
 	end
-	if not permit then gave_up(policy, options, plan) end
-	return status_of(plan, permit, rule)
+	return ended(run, plan, permit, rule, message)
 end
 
 -- A run that changes nothing.

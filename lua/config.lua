@@ -210,11 +210,34 @@ end
 local function new(allowed, facts, policy)
 	local list = by_name(user.copy(allowed.members))
 	local made = {
-		role = "member", state = "new", name = facts.me.name, pairs = {}, env = {},
-		initial_cluster = list, endpoints = endpoints(facts, {}, list),
+		role = "member", state = allowed.state or "new", name = facts.me.name, pairs = {}, env = {},
+		initial_cluster = list, endpoints = endpoints(facts, allowed.known or {}, list),
 		cluster_id = allowed.cluster_id, member_id = allowed.member_id, version = facts.me.etcd_version,
 	}
 	return fill(made, policy, facts, allowed.token or facts.me.token)
+end
+
+-- The configuration of the member that this machine, which must know its name and address, is about to
+-- become, as far as it is known before.  A slot that is still to be added has no id: 1 stands for it.
+---@param facts Facts
+---@param policy Policy
+---@return Config
+function config.rehearsal(facts, policy)
+	local cluster, founding, me = facts.cluster, facts.founding, facts.me
+	if founding and not cluster then
+		return new({
+			members = founding.list, token = founding.token, cluster_id = founding.cluster_id, member_id = founding.member_id,
+		}, facts, policy)
+	end
+	local members, mine = {}, false
+	for i, member in ipairs(cluster and cluster.members or {}) do
+		members[i], mine = member, mine or has_my_url(member, me)
+	end
+	if not mine then table.insert(members, { id = "1", name = "", peer_urls = me.peer_urls, client_urls = {} }) end
+	return new({
+		state = "existing", members = config.founders(members, me), known = members,
+		cluster_id = cluster and cluster.id, member_id = "1",
+	}, facts, policy)
 end
 
 -- The configuration of an earlier run, when it was for this very member.

@@ -100,6 +100,18 @@ local function promise(place, claim)
 	return fs.write(place.claim, text .. "\n", { mode = "0600", owner = whose })
 end
 
+-- Whether a claim could be written: where it goes, or where the directories for it would be made.
+---@return true|nil, string?, Code?
+function datadir.rehearse(place)
+	local path = place.claim
+	local dir = path and path:match "^(.*)/"
+	while dir and dir ~= "" and not fs.stat(dir, { follow = true }) do
+		path, dir = dir, dir:match "^(.*)/"
+	end
+	if not path then return true end
+	return fs.rehearse(path, "")
+end
+
 -- Promise this disk to the founding that the permit holds -> true | nil, message, code
 function datadir.claim(permit, place)
 	local allowed = permit:take "claim"

@@ -4,6 +4,7 @@ local log = require "core.log"
 local act = require "act"
 local calling = require "calling"
 local config = require "config"
+local datadir = require "datadir"
 local identity = require "identity"
 local output = require "output"
 local program = require "program"
@@ -58,6 +59,22 @@ local function exec(run, f, made)
 	if wrong and f.data_dir.state ~= "member" then return wrong end
 	if wrong then log.error(wrong) end
 	return program.become(argv, made.env)
+end
+
+-- (waits) Whether this machine could be given what it is about to become, before anything is changed for
+-- it: a member that cannot be started is one that the others wait for.
+-- -> true | nil, message
+function handover.rehearse(run, f, plan)
+	if plan.action ~= "claim" then -- that one writes it first of all, and may be tried again
+		local ok, why = datadir.rehearse(run.place)
+		if not ok then return nil, "no claim could be written: " .. why end
+	end
+	if not f.me.name or not f.me.peer_urls[1] then return true end
+	local made = config.rehearsal(f, run.policy)
+	local ok, why = output.rehearse(made, run.policy.output)
+	if ok and not run.no_exec then why = program.unfit(run.policy, made) end
+	if why then return nil, why end
+	return true
 end
 
 local function configuration(run, plan, f, permit)

@@ -9,6 +9,21 @@ local output = {}
 
 local RELOAD_PATIENCE = 30 -- seconds; what hangs there must not keep etcd from its start
 
+-- /dev/stdout is a link, to a file perhaps, which a write would replace.
+local function is_device(path)
+	return path:find "^/dev/" and not path:find "^/dev/shm/"
+end
+
+-- What to do about a file that cannot be written.
+local function remedy(path)
+	local stat = fs.stat(path, { follow = true })
+	local dir = path:match "^(.+)/[^/]*$"
+	if is_device(path) or stat and stat.type ~= "file" and stat.type ~= "directory" then
+		return "; for the standard output name -"
+	end
+	return (stat or not dir or fs.stat(dir, { follow = true })) and "" or "; make its directory first"
+end
+
 -- {spec, text, old}: what one output is to become, and what it is now.
 local function prepare(config, spec)
 	local text, why, code = template.render(spec.template, config)
@@ -17,7 +32,7 @@ local function prepare(config, spec)
 	if spec.path == "-" or text == "" then return todo end
 	todo.old, why, code = fs.read(spec.path)
 	if todo.old or code == "missing" then return todo end
-	return nil, ("output %s: %s"):format(spec.path, why), code
+	return nil, ("output %s: %s%s"):format(spec.path, why, remedy(spec.path)), code
 end
 
 local function same_mode(spec)
@@ -74,6 +89,25 @@ local function reload(spec)
 	if why then
 		log.warn(("output %s: reload %s failed: %s"):format(spec.path, argv[1], why))
 	end
+end
+
+-- (waits) Whether all of this could be written, without a change of any file.
+---@param config Config
+---@param specs table[]  policy.output
+---@return true|nil, string?
+function output.rehearse(config, specs)
+	for _, spec in ipairs(specs) do
+		local todo, why = prepare(config, spec)
+		if not todo then return nil, why end
+		local fine = true
+		if is_device(spec.path) then
+			fine, why = false, "it is no regular file"
+		elseif spec.path ~= "-" and todo.text ~= "" then
+			fine, why = fs.rehearse(spec.path, todo.text, { mode = spec.mode, owner = spec.owner })
+		end
+		if not fine then return nil, ("output %s: %s%s"):format(spec.path, why, remedy(spec.path)) end
+	end
+	return true
 end
 
 -- (waits) "" from a template means: nothing for this output.

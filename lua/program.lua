@@ -67,19 +67,6 @@ local function forces(argv)
 	end
 end
 
--- Why the policy's exec cannot be what it is meant to be, before anything is changed for it.  What a
--- function will return is not known yet.
----@param policy Policy
----@return string?
-function program.unfit(policy)
-	local argv = policy.exec
-	if type(argv) ~= "table" then return nil end
-	if not binary.path(argv[1]) then
-		return ("%s, which exec names, is not to be found: install it, or give its path"):format(argv[1])
-	end
-	return forces(argv) or program.disagrees(policy, argv, config.variables(policy))
-end
-
 -- The words of the policy's exec for this configuration -> argv | nil, message
 function program.words(policy, made)
 	local argv, why = policy.exec, nil
@@ -88,6 +75,21 @@ function program.words(policy, made)
 	why = forces(argv)
 	if why then return nil, why end
 	return argv
+end
+
+-- Why the policy's exec cannot be what it is meant to be, before anything is changed for it.  What a
+-- function will return is not known without a configuration.
+---@param policy Policy
+---@param made Config?
+---@return string?
+function program.unfit(policy, made)
+	local argv, why = policy.exec, nil
+	if type(argv) == "function" and made then argv, why = program.words(policy, made) end
+	if why or type(argv) ~= "table" then return why end
+	if not binary.path(argv[1]) then
+		return ("%s, which exec names, is not to be found: install it, or give its path"):format(argv[1])
+	end
+	return forces(argv) or program.disagrees(policy, argv, made and made.env or config.variables(policy))
 end
 
 local function warn_of_overridden(env)

@@ -34,7 +34,8 @@ end
 
 -- plan ------------------------------------------------------------------------------------------
 
-local function refusal(message, rule)
+-- The gate's words, which end in the rule's name.
+function report.refusal(message, rule)
 	return ("refused: %s [%s]"):format(one_line(message or "the gate says no"), rule)
 end
 
@@ -48,7 +49,7 @@ function report.telling(plan, message, rule)
 	for _, one in ipairs(plan.waiting_for or {}) do
 		lines[#lines + 1] = ("waits for %s: %s"):format(one.instance, one_line(one.why))
 	end
-	if rule then lines[#lines + 1] = refusal(message, rule) end
+	if rule then lines[#lines + 1] = report.refusal(message, rule) end
 	return lines
 end
 

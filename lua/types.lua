@@ -582,6 +582,9 @@ function fs.read(path, limit) end
 --- Atomic: temporary file beside it, fsync, rename, fsync of the directory.  o = {mode=0644 octal string "0644", owner="user[:group]" or {uid=,gid=}}; default mode 0644.
 ---@return true|nil, string?, Code?
 function fs.write(path, data, o) end
+--- Whether write would go well, as far as can be told: all of it but the last step, and nothing is left behind.
+---@return true|nil, string?, Code?
+function fs.rehearse(path, data, o) end
 --- Like write, but only if nothing has that name, else "conflict": a finished, flushed file is linked there, so that of many who do it at once, on NFS too, one does.
 ---@return true|nil, string?, Code?
 function fs.create(path, data, o) end

@@ -319,6 +319,24 @@ describe("config.make", function()
 		assert.is_nil(config.variables(p).ETCD_DATA_DIR)
 	end)
 
+	it("rehearses a founding as it will be", function()
+		local p, f = policy(), facts_of(policy(), machines())
+		f.founding = { list = FOUNDING.members, token = "t-0123", cluster_id = "7", member_id = "8" }
+		assert.same(assert(config.make(permit(FOUNDING), "new", f, p)), config.rehearsal(f, p))
+	end)
+
+	it("rehearses a slot as it will be, but for the id that it has not got yet", function()
+		local p, f = policy(), facts_of(policy(), machines())
+		local others = { member("9", "b", "10.0.0.2"), member("10", "", "10.0.0.3") }
+		f.cluster = { id = "7", members = others }
+		local made = config.rehearsal(f, p)
+		f.cluster = { id = "7", members = { others[1], others[2], member("1", "", "10.0.0.1") } }
+		f.clusters = { f.cluster }
+		local later = assert(config.make(permit { action = "start", cluster_id = "7", member_id = "1" }, "start", f, p))
+		assert.same(later, made)
+		assert.same(later, config.rehearsal(f, p))
+	end)
+
 	it("answers the roll call at its own address where etcd will listen at every one", function()
 		local f = { me = { address = "127.0.0.9", peer_urls = { "http://127.0.0.9:2380" } } }
 		assert.equal("http://127.0.0.9:2380", config.peer_listen(policy { listen = "any" }, f))

@@ -72,6 +72,29 @@ describe("output", function()
 		assert.is_nil(fs.stat(here:path "a"))
 	end)
 
+	it("is rehearsed without a change of anything", function()
+		here:write("a", "old")
+		local function rehearse(spec) return output.rehearse(CONFIG, { { path = here:path "a", template = "env" }, spec }) end
+		assert.is_true(rehearse { path = here:path "b", template = "env" })
+		assert.is_true(rehearse { path = "-", template = "env" })
+		assert.is_true(rehearse { path = here:path "none/b", template = says "" })
+		local bad = {
+			{ { path = here:path "none/b", template = "env" }, "none/b: .*; make its directory first" },
+			{ { path = here:path "b", template = "env", owner = "no-such-user" }, "the owner \"no%-such%-user\" is unknown" },
+			{ { path = here:path "b", template = function() error "oh" end }, "output .*/b: template .* failed: .*oh" },
+			{ { path = here.dir, template = "env" }, "it is a directory$" },
+			{ { path = "/dev/stdout", template = "env" }, "output /dev/stdout: .*; for the standard output name %-" },
+			{ { path = "/dev/null", template = "env" }, "; for the standard output name %-" },
+		}
+		for _, case in ipairs(bad) do
+			local ok, why = rehearse(case[1])
+			assert.is_nil(ok)
+			assert.matches(case[2], why)
+		end
+		assert.same({ "a" }, fs.list(here.dir))
+		assert.equal("old", fs.read(here:path "a"))
+	end)
+
 	it("writes nothing where a template gives nothing", function()
 		local _, ok = write({ { path = here:path "a", template = "env" }, { path = here:path "b", template = "json" } }, STANDBY)
 		assert.is_true(ok)

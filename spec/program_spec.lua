@@ -56,6 +56,18 @@ describe("program", function()
 		assert.matches("force", program.unfit { exec = { "sh", "--force-new-cluster" }, output = {}, etcd = POLICY.etcd })
 	end)
 
+	it("asks a function for its words beforehand, once there is a configuration to tell it", function()
+		local made = { env = { ETCD_NAME = "a" }, name = "a" }
+		local function unfit(exec, config_)
+			return program.unfit({ exec = exec, output = {}, etcd = POLICY.etcd }, config_)
+		end
+		assert.is_nil(unfit(function() error "oh" end))
+		assert.matches("exec failed: .*oh", unfit(function() error "oh" end, made))
+		assert.matches("a list of words", unfit(function() return {} end, made))
+		assert.matches("no%-such%-etcd, which exec names", unfit(function() return { "no-such-etcd" } end, made))
+		assert.is_nil(unfit(function(c) return { "sh", c.name } end, made))
+	end)
+
 	it("takes a list of words from a function, and nothing else", function()
 		assert.same({ "etcd", "a" }, program.words({ exec = function(c) return { "etcd", c.name } end }, { name = "a" }))
 		for _, bad in ipairs { function() return "etcd" end, function() return {} end, function() error "oh" end } do

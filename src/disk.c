@@ -173,8 +173,12 @@ static bool link_new(const char *from, const char *to, struct trouble *t)
 	       stuck(t, "link", error);
 }
 
+/* What becomes of the finished file: it replaces what has the name, takes it if it is free, or was
+ * made only to see whether it can be. */
+enum way { REPLACE, FRESH, REHEARSE };
+
 static bool place(const char *target, const char *data, size_t n, const struct access *a,
-    bool fresh, struct trouble *t)
+    enum way way, struct trouble *t)
 {
 	char temporary[PATH_MAX + sizeof TEMPORARY];
 
@@ -188,32 +192,32 @@ static bool place(const char *target, const char *data, size_t n, const struct a
 	bool ok = give(fd, a, t) && fill(fd, data, n, t);
 	if (close(fd) != 0 && ok && errno != EINTR)
 		ok = stuck(t, "close", errno);
-	if (ok && fresh)
+	if (ok && way == FRESH)
 		ok = link_new(temporary, target, t);
-	else if (ok && rename(temporary, target) != 0)
+	else if (ok && way == REPLACE && rename(temporary, target) != 0)
 		ok = stuck(t, "rename", errno);
-	if (!ok || fresh)
+	if (!ok || way != REPLACE)
 		unlink(temporary);
 	return ok;
 }
 
 /* The directory is opened first, so that what cannot be flushed is not begun. */
 static bool place_durably(const char *target, const char *data, size_t n, const struct access *a,
-    bool fresh, struct trouble *t)
+    enum way way, struct trouble *t)
 {
 	int dir = open_parent(target, t);
 
 	if (dir < 0)
 		return false;
-	bool ok = place(target, data, n, a, fresh, t);
+	bool ok = place(target, data, n, a, way, t);
 	if (ok && !flush(dir, true))
 		ok = stuck(t, "flush of its directory", errno);
 	close(dir);
 	return ok;
 }
 
-bool disk_write(
-    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
+static bool write_to(const char *path, const char *data, size_t n, const struct access *a,
+    enum way way, struct trouble *t)
 {
 	char target[PATH_MAX];
 	size_t length = strlen(path);
@@ -221,13 +225,25 @@ bool disk_write(
 	if (length >= sizeof target)
 		return stuck(t, "its name", ENAMETOOLONG);
 	memcpy(target, path, length + 1);
-	return resolve(target, t) && place_durably(target, data, n, a, false, t);
+	return resolve(target, t) && place_durably(target, data, n, a, way, t);
+}
+
+bool disk_write(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
+{
+	return write_to(path, data, n, a, REPLACE, t);
+}
+
+bool disk_rehearse(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
+{
+	return write_to(path, data, n, a, REHEARSE, t);
 }
 
 bool disk_create(
     const char *path, const char *data, size_t n, const struct access *a, struct trouble *t)
 {
-	return place_durably(path, data, n, a, true, t);
+	return place_durably(path, data, n, a, FRESH, t);
 }
 
 static bool make_directory(const char *path, const struct access *a, struct trouble *t)

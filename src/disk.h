@@ -26,6 +26,10 @@ int disk_open(const char *path, int flags);
 bool disk_write(
     const char *path, const char *data, size_t n, const struct access *a, struct trouble *t);
 
+/* All of disk_write but its last step: nothing is changed, and nothing is left behind. */
+bool disk_rehearse(
+    const char *path, const char *data, size_t n, const struct access *a, struct trouble *t);
+
 /* Put a file with these bytes at path if nothing has that name, a link neither: whole or not at
  * all, and of many who do it at once, on a file system that is shared too, one does. */
 bool disk_create(

@@ -271,6 +271,12 @@ static int fs_write(lua_State *L)
 	return put_file(L, "write", disk_write);
 }
 
+/* fs.rehearse(path, data, o) -> true | nil, message, code */
+static int fs_rehearse(lua_State *L)
+{
+	return put_file(L, "write", disk_rehearse);
+}
+
 /* fs.create(path, data, o) -> true | nil, message, code */
 static int fs_create(lua_State *L)
 {
@@ -445,6 +451,7 @@ int luaopen_core_fs(lua_State *L)
 		{ "locked", fs_locked },
 		{ "mkdir", fs_mkdir },
 		{ "read", fs_read },
+		{ "rehearse", fs_rehearse },
 		{ "remove", fs_remove },
 		{ "rename", fs_rename },
 		{ "stat", fs_stat },

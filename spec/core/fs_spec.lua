@@ -143,6 +143,20 @@ describe("core.fs", function()
 			assert.same({ "a", "script.lua" }, fs.list(dir))
 		end)
 
+		it("is rehearsed without a trace", function()
+			assert(fs.write(at "a", "old", { mode = "0600" }))
+			shell("ln -s a '%s'; ln -s free '%s'; mkfifo '%s'", at "b", at "c", at "pipe")
+			local before = fs.stat(at "a")
+			for _, name in ipairs { "a", "b", "c", "d" } do assert.is_true(fs.rehearse(at(name), "new", { mode = "0644" })) end
+			assert.same(before, fs.stat(at "a"))
+			assert.equal("old", fs.read(at "a"))
+			refuses("missing", "its directory", fs.rehearse(at "none/a", "x"))
+			refuses("io", "is a directory", fs.rehearse(dir, "x"))
+			refuses("io", "not a regular file", fs.rehearse(at "pipe", "x"))
+			assert.matches("no%-such%-user", select(2, fs.rehearse(at "a", "x", { owner = "no-such-user" })))
+			assert.same({ "a", "b", "c", "pipe" }, fs.list(dir))
+		end)
+
 		it("refuses an owner that is unknown, before anything is touched", function()
 			for _, owner in ipairs { "no-such-user", "0:no-such-group" } do
 				local ok, message, code = fs.write(at "a", "x", { owner = owner })

@@ -27,6 +27,8 @@ local function refused(w, name, rule, plan, o)
 	print("    " .. message)
 	local _, words = message:gsub("%S+", "")
 	assert.is_true(words >= 10, "it says what was seen and what to do")
+	local last = run:log():match "etcd%-bootstrap: error: ([^\n]+)\n*$"
+	assert.matches("^gave up after .* refused: .* %[" .. rule:gsub("%-", "%%-") .. "%]$", last)
 	assert.is_nil(w:output(name))
 end
 
@@ -194,6 +196,60 @@ describe("refusing", function()
 		assert.equal(1, code)
 		assert.matches("no%-such%-etcd", world.read(run.err))
 		assert.is_nil(world.read(w.machines.a.data .. "/member/claim.json"))
+	end)
+
+	world.it("tells what it could not write before the cluster is changed for it", function(w)
+		w:founded "a b c"
+		w:list { "a", "b", "c", "d", desired = 4 }
+		local file = w:machine("d").output
+		world.write(w.root .. "/file", "")
+		local cases = {
+			{ policy = { output = ("{ [%q] = \"env\" }"):format(w.root .. "/none/d.env") }, says = "make its directory first" },
+			{ policy = { output = ("{ [%q] = { owner = \"no-such-user\" } }"):format(file) }, says = "no%-such%-user" },
+			{ policy = { output = ("{ [%q] = function() error \"oh\" end }"):format(file) }, says = "oh" },
+			{ policy = { exec = "function() error \"oh\" end" }, says = "exec failed: .*oh" },
+			{ etcd = { name = "\"c c\"" }, says = "ETCD_NAME contains" },
+			{ etcd = { data_dir = "\"/proc/none/d\"" }, says = "no claim could be written",
+				policy = { state_dir = ("%q"):format(w.root .. "/d.state") } },
+		}
+		for _, case in ipairs(cases) do
+			local code, run = w:ends("d", case)
+			assert.equal(1, code)
+			assert.matches("error: [^\n]*" .. case.says, run:log())
+			assert.equal(3, #w:members("a").all)
+		end
+		w:boot "d"
+		w:converge "a b c d"
+	end)
+
+	world.it("a claim that cannot be written is told once, and is what the run failed of", function(w)
+		w:list { "a" }
+		local code, run = w:ends("a", { "--timeout", "1.5", etcd = { data_dir = "\"/proc/none/a\"" },
+			policy = { state_dir = ("%q"):format(w.root .. "/a.state") } })
+		assert.equal(1, code)
+		local _, times = run:log():gsub("error: claim failed: cannot make", "")
+		assert.equal(1, times)
+		assert.matches("gave up after 1.5 s: claim failed: cannot make [^\n]*\n*$", run:log())
+	end)
+
+	world.it("a plan that is none ends with 2, and intact data is started all the same", function(w)
+		w:list { "a" }
+		local cases = {
+			"{ action = \"wait\", reason = \"x\", waiting_for = { \"b\" } }",
+			"{ action = \"fail\", reason = \"x\", exit = 0 }",
+			"setmetatable({}, { __index = function() error {} end })",
+		}
+		for _, plan in ipairs(cases) do
+			local code, run = w:ends("a", { policy = { decide = careless(plan) } })
+			assert.equal(2, code)
+			assert.matches("did not return a plan", run:log())
+		end
+		w:founded "a"
+		for _, plan in ipairs(cases) do
+			w:stop "a"
+			w:boot("a", { policy = { decide = careless(plan) } })
+			w:must_put("a", "k", "v")
+		end
 	end)
 
 	world.it("names a flag whose variable is set before anything is changed, and etcd would die of it", function(w)
