@@ -79,7 +79,8 @@ end
 local function about_quorum(f, lost)
 	local n = #facts.voters(lost)
 	local silent = quiet(f, lost)
-	local needs = n > 0 and ("%d of its %d voters"):format(facts.majority(n), n) or "a majority of its voters"
+	local needs = "a majority of its voters"
+	if n > 0 then needs = ("%d of its %s"):format(facts.majority(n), plans.count(n, "voter")) end
 	local text = ("cluster %s needs %s: start them on their data"):format(plans.hex(lost.id), needs)
 	return text .. (silent[1] and "; silent are " .. table.concat(silent, ", ") or "")
 		.. "; nothing has to be restored as long as a majority of the disks is there"

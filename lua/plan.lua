@@ -8,7 +8,13 @@ plan.hex = etcd.hex
 
 -- A member as a person knows it.
 function plan.who(member)
-	return ("%s (%s)"):format(member.name ~= "" and member.name or "a nameless member", plan.hex(member.id))
+	local nameless = "a nameless member" .. (member.peer_urls[1] and " at " .. member.peer_urls[1] or "")
+	return ("%s (%s)"):format(member.name ~= "" and member.name or nameless, plan.hex(member.id))
+end
+
+-- "1 voter", "2 voters"
+function plan.count(n, what)
+	return ("%d %s%s"):format(n, what, n == 1 and "" or "s")
 end
 
 ---@param action string

@@ -3,6 +3,7 @@ local etcd = require "core.etcd"
 local json = require "core.json"
 local log = require "core.log"
 local check = require "check"
+local plans = require "plan"
 local template = require "template"
 
 local report = {}
@@ -211,8 +212,8 @@ local function table_of(f)
 end
 
 local function cluster_line(cluster)
-	return ("cluster %s: %s, %d members, leader %s, version %s"):format(etcd.hex(cluster.id),
-		cluster.quorum and "quorum" or "no quorum", #cluster.members,
+	return ("cluster %s: %s, %s, leader %s, version %s"):format(etcd.hex(cluster.id),
+		cluster.quorum and "quorum" or "no quorum", plans.count(#cluster.members, "member"),
 		cluster.leader and etcd.hex(cluster.leader) or "unknown", cluster.version or "unknown")
 end
 

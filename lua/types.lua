@@ -628,6 +628,7 @@ local proc = {}
 ---@return Child|nil, string?, Code?
 function proc.spawn(o) end
 --- (waits) Spawns, captures stdout and stderr, kills it (whole process group) after `timeout` seconds.
+--- More than `limit` bytes of stdout are an error; of stderr so many are kept.
 ---@param o {[integer]: string, timeout: number?, env: table?, limit: integer?}
 ---@return {status: integer?, signal: integer?, stdout: string, stderr: string}|nil, string?, Code?
 function proc.run(o) end

@@ -41,7 +41,7 @@ local cases = {
 	{ "a learner before me", facts { cluster = { members = { member("7", { learner = true }) } } }, { plan = wait(15) },
 		"run etcd-bootstrap finish on the machine of m7 (7)" },
 	{ "a member that never started", facts { cluster = { members = { member("7", { name = "", started = false }) } } }, { plan = wait(15) },
-		"see why a nameless member (7) does not start" },
+		"see why a nameless member at http://127.9.0.9:2380 (7) does not start" },
 	{ "enough members", facts { cluster = { members = { member "7" } } }, { plan = wait(15) }, "unless more members are wanted" },
 	{ "my etcd is a learner", facts { me = { running = {} } }, { plan = START, after = { action = "promote" } }, "run etcd-bootstrap finish" },
 	{ "my etcd was removed", facts { me = { running = {} } }, { plan = START, after = { action = "fail", reason = "stop it" } }, "stop it" },
@@ -49,6 +49,8 @@ local cases = {
 		"cluster ff needs 2 of its 3 voters: start them on their data; silent are m1 (1), m2 (2), m3 (3)" },
 	{ "damaged data, where quorum is lost as well", facts { data_dir = { state = "damaged", path = "/data", why = "" } },
 		{ plan = { action = "fail", reason = "", row = 1 }, lost = { id = "255", members = {} } }, "its disk is none to restore from" },
+	{ "no quorum of one", facts(), { plan = wait(17), lost = { id = "255", members = { member "3" } } },
+		"needs 1 of its 1 voter: start" },
 	{ "a policy's own wait", facts(), { plan = wait(nil) }, "nothing that shows from here" },
 }
 

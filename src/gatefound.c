@@ -118,9 +118,10 @@ bool rule_desired_size(const struct view *v, const struct plan *p, struct why *w
 		    "policy or the desired number at the provider");
 	if (n != v->desired)
 		return rule_no(why,
-		    "%lld machines are there or booting and %lld are desired; a cluster is "
+		    "%lld machine%s there or booting and %lld %s desired; a cluster is "
 		    "founded by exactly as many as are desired",
-		    (long long)n, (long long)v->desired);
+		    (long long)n, n == 1 ? " is" : "s are", (long long)v->desired,
+		    v->desired == 1 ? "is" : "are");
 	return true;
 }
 

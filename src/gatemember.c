@@ -96,10 +96,10 @@ bool rule_quorum_after(const struct view *v, const struct plan *p, struct why *w
 		up += p->action == PROMOTE && seen_as(v, m, LEARNER);
 		if (up < seen_majority(after))
 			return rule_no(why,
-			    "%zu voters of cluster %" PRIx64
+			    "%zu voter%s of cluster %" PRIx64
 			    " would be up of %zu after it, and %zu are "
 			    "needed; bring voters back first%s",
-			    up, v->u, after, seen_majority(after),
+			    up, up == 1 ? "" : "s", v->u, after, seen_majority(after),
 			    p->action == ADD ? ", or add a learner" : "");
 	}
 	return true;

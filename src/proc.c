@@ -94,7 +94,8 @@ static void readable(struct watch *w, uint32_t events)
 
 	(void)events;
 	read_some(c);
-	if (c->overflow && c->child->group) /* run reports it: no need to wait for the end */
+	/* run reports it: no need to wait for the end */
+	if (c->overflow && c == &c->child->out && c->child->group)
 		signal_child(c->child, SIGKILL);
 }
 
@@ -282,8 +283,9 @@ static int push_run(lua_State *L, struct op *op)
 	const char *name = lua_tostring(L, -1);
 	if (c->late)
 		return fail(L, "timeout", "%s had not ended when its time was up", name);
-	if (c->out.overflow || c->err.overflow)
-		return fail(L, "io", "%s wrote more than %zu bytes", name, c->out.limit);
+	if (c->out.overflow)
+		return fail(L, "io", "%s wrote more than %zu bytes to its standard output", name,
+		    c->out.limit);
 	push_end(L, c);
 	return 1;
 }

@@ -80,15 +80,16 @@ function rows.row_5_hopeless(f)
 	if data.state ~= "member" or not data.unused or f.cluster or facts.two_with_quorum(f) then return end
 	local gone, hopeless = facts.lost(f, data.founders, data.cluster_id)
 	if hopeless then
-		return plan.of("aside", ("the founding of %s can never finish: %d of its %d machines are gone or empty"):format(
-			plan.hex(data.cluster_id), gone, #data.founders))
+		return plan.of("aside", ("the founding of %s can never finish: %d of its %s are gone or empty"):format(
+			plan.hex(data.cluster_id), gone, plan.count(#data.founders, "machine")))
 	end
 	-- Once started, its etcd would be in the way of what a later read of the list proves.
 	if not f.inventory or facts.settled(f.inventory) then return end
 	gone, hopeless = facts.lost(facts.once_settled(f), data.founders, data.cluster_id)
 	if not hopeless then return end
-	return plan.wait(("the founding of %s can never finish if the list of machines stays as it is for %g s: %d of its %d "
-		.. "machines are gone or empty"):format(plan.hex(data.cluster_id), f.inventory.lag, gone, #data.founders))
+	return plan.wait(("the founding of %s can never finish if the list of machines stays as it is for %g s: %d of its %s "
+		.. "are gone or empty"):format(plan.hex(data.cluster_id), f.inventory.lag, gone,
+		plan.count(#data.founders, "machine")))
 end
 
 function rows.row_6_data(f)

@@ -130,9 +130,9 @@ function rows.row_17_no_quorum(f)
 				return plan.wait(("the founding of %s has begun on %s"):format(plan.hex(cluster.id),
 					table.concat(cluster.witnesses, ", ")), { waiting_for = plan.silent(f) })
 			end
-			return plan.wait(("cluster %s exists and has no quorum: %d of its %d voters must run; "
+			return plan.wait(("cluster %s exists and has no quorum: %d of its %s must run; "
 				.. "start them on their data, or if their disks are lost, restore a snapshot"):format(
-				plan.hex(cluster.id), facts.majority(count), count), { waiting_for = plan.silent(f) })
+				plan.hex(cluster.id), facts.majority(count), plan.count(count, "voter")), { waiting_for = plan.silent(f) })
 		end
 	end
 end

@@ -51,7 +51,8 @@ end
 local function wrong_size(f)
 	local count = #f.founding.list
 	if count ~= f.desired then
-		return plan.wait(("the list has %d living machines, %d are wanted"):format(count, f.desired))
+		return plan.wait(("the list has %s, %d %s wanted"):format(plan.count(count, "living machine"), f.desired,
+			f.desired == 1 and "is" or "are"))
 	end
 	if not facts.settled(f.inventory) then return plan.wait("the list of machines has not settled yet") end
 end

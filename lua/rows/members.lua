@@ -150,8 +150,8 @@ function rows.row_15_add(f)
 		return plan.wait("how many members are wanted is not known: set size in the policy")
 	end
 	if count >= f.desired then
-		return plan.wait(("cluster %s has %d voters of %d wanted already"):format(plan.hex(cluster.id), count, f.desired),
-			{ waiting_for = quiet_voters(f) })
+		return plan.wait(("cluster %s has %s of %d wanted already"):format(plan.hex(cluster.id), plan.count(count, "voter"),
+			f.desired), { waiting_for = quiet_voters(f) })
 	end
 	local before_me = pending(cluster)
 	if before_me then

@@ -74,8 +74,13 @@ describe("core.proc", function()
 
 		it("ends one that writes more than the limit", function()
 			local r, message, code = proc.run { "yes", limit = 1000 }
-			assert.same({ nil, "yes wrote more than 1000 bytes", "io" }, { r, message, code })
+			assert.same({ nil, "yes wrote more than 1000 bytes to its standard output", "io" }, { r, message, code })
 			assert.equal(1000, #stdout("head -c 1000 /dev/zero", { limit = 1000 }))
+		end)
+
+		it("keeps of the complaints what the limit allows, and goes on", function()
+			local r = assert(proc.run(sh("head -c 5000 /dev/zero >&2; echo done", { limit = 1000 })))
+			assert.same({ 0, "done\n", 1000 }, { r.status, r.stdout, #r.stderr })
 		end)
 
 		it("does not wait for a grandchild that keeps the pipe", function()

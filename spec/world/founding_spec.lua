@@ -368,11 +368,11 @@ describe("founding", function()
 	world.it("F10 size 1: while the old machine lives, running, stopped or empty, the new one never founds", function(w)
 		local overlap = { { "a", state = "leaving" }, "b", desired = 1 }
 		local id = w:founded "a"
-		waits(w, overlap, "1 voters of 1 wanted already")
-		waits(w, { "a", "b", desired = 1 }, "1 voters of 1 wanted already")
+		waits(w, overlap, "1 voter of 1 wanted already")
+		waits(w, { "a", "b", desired = 1 }, "1 voter of 1 wanted already")
 		w:kill "a"
 		waits(w, overlap, "leaving")
-		waits(w, { "a", "b", desired = 1 }, "2 living machines, 1 are wanted")
+		waits(w, { "a", "b", desired = 1 }, "2 living machines, 1 is wanted")
 		w:list(overlap)
 		w:boot "a"
 		assert.equal(id, w:converge "a")

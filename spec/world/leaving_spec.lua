@@ -77,7 +77,7 @@ describe("leaving", function()
 		w:stop "b"
 		local code, log = leave(w, "c", { "--timeout", "1.5" })
 		assert.equal(4, code, log)
-		assert.is_truthy(log:find("1 voters of cluster %x+ would be up of 2 after it, and 2 are needed; [^\n]* %[quorum%-after%]\n"), log)
+		assert.is_truthy(log:find("1 voter of cluster %x+ would be up of 2 after it, and 2 are needed; [^\n]* %[quorum%-after%]\n"), log)
 		assert.equal("a b c", w:members("a").names)
 		w:stop "a"
 		code, log = leave(w, "c", { "--timeout", "1.5" })
