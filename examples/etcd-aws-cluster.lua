@@ -9,7 +9,9 @@
 -- out of service or has not started yet; founders wait for each other; a machine that lost its disk comes
 -- back; a file that is there is brought up to date.  A founding has an eighth line, its token.  A proxy has
 -- ETCD_PROXY=on, or from etcd 3.6 on ETCD_GATEWAY_ENDPOINTS, for `etcd gateway start --endpoints=`.  For
--- https it is given the certificates by etcd's own variables (ETCD_PEER_CERT_FILE ...), not by ETCD_CURLOPTS.
+-- https it is given the certificates by etcd's own variables (ETCD_PEER_CERT_FILE ...).
+--
+-- Gone: ETCD_CURLOPTS, for no curl is called; RETRY_TIMES, for it is tried again until --timeout.
 --
 -- It must see etcd's data: in a container give both directories, those of the machine,
 --
@@ -17,7 +19,9 @@
 --
 -- and ETCD_DATA_DIR where the data is elsewhere.  data_dir = false costs this: a lost disk goes unseen, and
 -- a cluster is founded only with found = "refused" and --override roll-call.
-local o = assert(flags.parse(args, { ["o,output"] = "-" }))
+local o = assert(flags.parse(args, { ["o,output"] = "-", ["d,debug"] = false }))
+if o.debug then log.setup { level = "debug" } end
+if os.getenv "ETCD_CURLOPTS" then log.warn "ETCD_CURLOPTS changes nothing: certificates are ETCD_CERT_FILE ..." end
 local env = assert(flags.environment {
 	PROXY_ASG = "", ASG_BY_TAG = "", ETCD_CLIENT_SCHEME = { "http", "https" }, ETCD_PEER_SCHEME = { "http", "https" },
 	ETCD_CLIENT_PORT = 2379, ETCD_SERVER_PORT = 2380,

@@ -9,6 +9,8 @@
 -- has, by etcd's own variables (ETCD_PEER_CERT_FILE ...).  A proxy has ETCD_PROXY="on"; from etcd 3.6 on it
 -- has ETCD_GATEWAY_ENDPOINTS, and with -gateway ADDRESS:PORT it becomes that gateway.
 --
+-- Gone: files of a log (-log_dir, -vmodule, -stderrthreshold, -log_backtrace_at), for systemd keeps them.
+--
 -- It must see etcd's data: in a container give both directories, those of the machine,
 --
 --	docker run -v /var/lib/etcd:/var/lib/etcd -v /var/lib/etcd.state:/var/lib/etcd.state ...
@@ -20,8 +22,13 @@ local o = assert(flags.parse(args, {
 	["etcd-client-port"] = 2379, ["etcd-client-schema"] = { "https", "http" },
 	["etcd-peer-port"] = 2380, ["etcd-peer-scheme"] = { "https", "http" },
 	["private-addresses"] = false, ["private-hostnames"] = true,
-	logtostderr = false, v = 0, log_dir = "",
+	v = 0, logtostderr = false, alsologtostderr = false,
+	stderrthreshold = "", vmodule = "", log_dir = "", log_backtrace_at = "",
 }))
+if o.v > 0 then log.setup { level = "debug" } end
+for _, name in ipairs { "stderrthreshold", "vmodule", "log_dir", "log_backtrace_at" } do
+	if o[name] ~= "" then log.warn(("-%s changes nothing: the log goes to stderr as a whole"):format(name)) end
+end
 assert(o.environment_file ~= "", "-environment-file is required")
 assert(not o.proxy_mode or o.scaling_group_name ~= "", "-proxy-mode needs -scaling-group-name")
 assert(o.private_addresses ~= o.private_hostnames, "-private-addresses needs -private-hostnames=false")

@@ -160,10 +160,23 @@ ETCD_PEER_KEY_FILE=/pk
 			assert.equal("/data", assert(load("sky-uk", "aws", { ETCD_DATA_DIR = "/data" })).etcd.data_dir)
 		end)
 
+		it("takes short flags as pflag does", function()
+			local p = assert(load("sky-uk", "aws -rlb --lb-target-group-name etcd -o/run/e --srv-service x --srv-domain-name y"))
+			assert.same({ 1, "/run/e" }, { #p.register, p.output[1].path })
+		end)
+
 		refuses("sky-uk", "-clout aws", "unknown flag -clout; did you mean -cloud?")
 		refuses("sky-uk", "aws --registration-provider dns", "--registration-provider: noop or lb or route53 expected")
-		refuses("sky-uk", "aws --enable-tls --tls-ca /ca", "etcd.tls.")
-		refuses("sky-uk", "vmware", "unexpected word \"vmware\"")
+		refuses("sky-uk", "aws --enable-tls", "--enable-tls needs --tls-ca")
+		refuses("sky-uk", "aws --enable-tls --tls-ca /ca", "--enable-tls needs --tls-cert")
+		refuses("sky-uk", "aws -r lb", "-r lb needs --lb-target-group-name")
+		refuses("sky-uk", "aws -rroute53", "-r route53 needs --r53-zone-id")
+		refuses("sky-uk", "-route53-zone-id Z1", "-r route53 needs --dns-hostname")
+		refuses("sky-uk", "aws --instance-lookup-method srv --srv-domain-name a", "--instance-lookup-method srv: not built; asg is")
+		refuses("sky-uk", "--version", "ask etcd-bootstrap --version")
+		for _, line in ipairs { "vmware --vsphere-host x", "-cloud gcp", "-cloud=vmware -vmware-host x", "-o x --cloud vmware" } do
+			refuses("sky-uk", line, ": not built; a policy with command {} can list")
+		end
 	end)
 
 	describe("etcd-aws-cluster", function()
@@ -212,6 +225,7 @@ ETCD_PROXY=on
 			assert.equal("ETCD_NAME=i-e2\nETCD_GATEWAY_ENDPOINTS=http://10.50.99.1:2379\n", text)
 		end)
 
+		refuses("etcd-aws-cluster", "-h", "flags:\n  -d, -debug\n  -o, -output TEXT (-)")
 		refuses("etcd-aws-cluster", "--outptu x", "unknown flag --outptu; did you mean --output?")
 		refuses("etcd-aws-cluster", "", "ETCD_CLIENT_SCHEME: http or https expected", { ETCD_CLIENT_SCHEME = "ftp" })
 	end)
@@ -313,6 +327,18 @@ ETCD_PROXY="on"
 			assert.is_nil(assert(policy.decide(p, f)).exec)
 			p = assert(load("etcd-discovery", line .. HTTP .. " -gateway 127.0.0.1:2379"))
 			assert.equal("--listen-addr=127.0.0.1:2379", assert(policy.decide(p, f)).exec[4])
+		end)
+
+		it("takes the flags of its log, and says which change nothing", function()
+			local log, said = require "core.log", {}
+			local warn = log.warn
+			log.warn = function(text) table.insert(said, text) end
+			local p = load("etcd-discovery", "-environment-file /run/e -logtostderr -alsologtostderr=true -stderrthreshold=INFO -v=0 "
+				.. "-vmodule a=1 -log_backtrace_at a.go:1 -log_dir /var/log" .. HTTP)
+			log.warn = warn
+			assert.truthy(p)
+			assert.matches("^%-stderrthreshold changes nothing", said[1])
+			assert.equal(4, #said)
 		end)
 
 		refuses("etcd-discovery", "-logtostderr", "-environment-file is required")

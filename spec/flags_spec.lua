@@ -3,13 +3,13 @@ local flags = require "flags"
 
 local SPEC = {
 	["o,output-file"] = "/run/x", ["peer-port"] = 2380, debug = false, tls = true, cloud = { "aws", "gcp" }, zone = "",
-	{ "aws", "srv" },
+	["V,verbose"] = false, { "aws", "srv" },
 }
 
 local function parse(...) return flags.parse({ ... }, SPEC) end
 
 describe("flags.parse", function()
-	local DEFAULTS = { output_file = "/run/x", peer_port = 2380, debug = false, tls = true, cloud = "aws", zone = "" }
+	local DEFAULTS = { output_file = "/run/x", peer_port = 2380, debug = false, tls = true, cloud = "aws", zone = "", verbose = false }
 
 	it("has the defaults where nothing is given", function()
 		assert.same(DEFAULTS, parse())
@@ -17,6 +17,7 @@ describe("flags.parse", function()
 
 	local forms = {
 		{ "-o", "/a" }, { "--o", "/a" }, { "-o=/a" }, { "-output-file", "/a" }, { "--output-file=/a" }, { "-o", "/b", "-o", "/a" },
+		{ "-o/a" }, { "-Vo", "/a" }, { "-Vo/a" }, { "-VVo=/a" },
 	}
 	for _, words in ipairs(forms) do
 		it("takes " .. table.concat(words, " "), function()
@@ -44,7 +45,10 @@ describe("flags.parse", function()
 		{ { "-peer-port", "99999999999999999999" }, "-peer-port: a whole number expected" },
 		{ { "-debug=maybe" }, "-debug: true or false expected, got \"maybe\"" },
 		{ { "--cloud", "azure" }, "--cloud: aws or gcp expected, got \"azure\"" },
-		{ { "-o" }, "-o: a value is missing" },
+		{ { "-o" }, "-o: a value is missing" }, { { "-Vo" }, "-o: a value is missing" }, { { "-Vx" }, "unknown flag -x" },
+		{ { "-outptu", "x" }, "unknown flag -outptu" }, { { "-verbsoe" }, "unknown flag -verbsoe; did you mean -verbose?" },
+		{ { "-vebrose" }, "unknown flag -vebrose; did you mean -verbose?" },
+		{ { "-h" }, "flags:\n  -V, -verbose\n" }, { { "aws", "--help" }, "flags:\n" },
 		{ { "-debug", "false" }, "unexpected word \"false\"" },
 		{ { "aws", "srv" }, "unexpected word \"srv\"" },
 		{ { "--", "-debug" }, "unexpected word \"-debug\"" },
@@ -64,6 +68,7 @@ describe("flags.parse", function()
 		assert.equal([[
 
 flags:
+  -V, -verbose
   -cloud aws|gcp
   -debug
   -o, -output-file TEXT (/run/x)
