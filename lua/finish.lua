@@ -39,14 +39,19 @@ local function promote(f, probe)
 		{ member = member.id })
 end
 
+-- Why this machine's etcd is not seen to run.
+local function silence(f, probe)
+	if not probe then return f.inventory_why or "its address is not known" end
+	if probe.verdict == "waiting" then return "etcd-bootstrap run still waits, and has not started it" end
+	return probe.verdict == "refused" and "connection refused" or probe.why
+end
+
 ---@param f Facts
 ---@return Plan  `start` says that nothing is left to do
 function finish.decide(f)
 	local probe = facts.probe_at(f, f.me.peer_urls[1])
 	if not probe or not facts.is_etcd(probe) then
-		return plan.wait(("this machine's etcd does not answer yet: %s"):format(
-			not probe and (f.inventory_why or "its address is not known") or probe.verdict == "refused" and "connection refused"
-				or probe.why))
+		return plan.wait("this machine's etcd does not answer yet: " .. silence(f, probe))
 	end
 	local wrong = out_of_place(f, probe) or unfinished(f, probe)
 	if wrong then return wrong end

@@ -14,7 +14,7 @@ local KEYS = {
 	"self", "instances", "desired", "complete", "gone", "lag", "source", "forgotten", "why",
 }
 local INSTANCE_KEYS = {
-	"id", "name", "address", "addresses", "zone", "region", "launched", "since", "tags", "state",
+	"id", "name", "address", "addresses", "zone", "region", "launched", "since", "tags", "state", "why",
 }
 
 local function bad(fmt, ...)
@@ -128,6 +128,10 @@ local function instance(i, t)
 	end
 	made.tags, why = check_type(what .. ": tags", t.tags, "table", {})
 	if not made.tags then return bad("%s", why) end
+	made.why = t.why
+	if made.why ~= nil and (type(made.why) ~= "string" or made.why:find "%c") then
+		return bad("%s: why: a string of one line expected", what)
+	end
 	return texts(what, t, made)
 end
 

@@ -19,6 +19,7 @@
 ---@field since number         Unix time since when it is in its state, 0 unknown
 ---@field tags table<string, string>
 ---@field state "booting"|"live"|"leaving"|"dead"|"unknown"
+---@field why string?          what makes it so, for messages: "has no tag role"
 ---@field etcd_name string?    derived by facts.lua: the member name that this machine would use
 ---@field peer_url string?     derived by facts.lua, canonical; nil without an address
 ---@field client_url string?   derived by facts.lua

@@ -53,4 +53,10 @@ describe("finish", function()
 			assert.is_nil(plan.exit)
 		end)
 	end
+
+	it("says that run still waits beside it", function()
+		local f = seen({ a = "waiting", b = "waiting" }, ABC)
+		f.probes.a.why = ""
+		assert.equal("this machine's etcd does not answer yet: etcd-bootstrap run still waits, and has not started it", finish.decide(f).reason)
+	end)
 end)

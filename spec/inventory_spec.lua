@@ -33,7 +33,7 @@ describe("inventory", function()
 		{ { id = "b", since = "yesterday" }, "since must be a Unix time" },
 		{ { id = "b", addresses = { lan = "127.0.0.3" } }, "unknown key \"lan\"" },
 		{ { id = 7 }, "id must be a string" },
-		{ { id = "b\n" }, "control characters" },
+		{ { id = "b\n" }, "control characters" }, { { id = "b", why = "a\nb" }, "b: why: a string of one line" },
 	}
 	for i, case in ipairs(wrong) do
 		it(("is none with a wrong instance (%d)"):format(i), function()

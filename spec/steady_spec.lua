@@ -386,6 +386,12 @@ describe("steady", function()
 		assert.same({ client(3), client(2) }, f.cluster.endpoints)
 	end)
 
+	it("says what the provider says of a machine that it does not count", function()
+		local f = seen { members = BC, inventory = inventory { "leaving", "live", "live" }, see = { [2] = "quorum", [3] = "quorum" } }
+		f.inventory.instances[1].why = 'has no tag role = "etcd"'
+		assert.equal('this machine has no tag role = "etcd", so it joins nothing', steady.decide(f).reason)
+	end)
+
 	it("adds no machine without an address", function()
 		local f = seen { members = BC, desired = 3, see = { [2] = "quorum", [3] = "quorum" } }
 		assert.equal("add", steady.decide(f).action)

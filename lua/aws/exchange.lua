@@ -79,6 +79,22 @@ local function send(call, endpoint, keys)
 	return response, why, code
 end
 
+-- The proxy that the environment names for a URL, without its password; libcurl's own rules are finer.
+local function proxy_of(url)
+	local scheme, host = url:match "^(%a+)://([^/:]+)"
+	for word in (os.getenv "no_proxy" or os.getenv "NO_PROXY" or ""):gmatch "[^%s,]+" do
+		local suffix = word:gsub("^%.", "")
+		if word == "*" or host:sub(-#suffix) == suffix then return nil end
+	end
+	local names = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" }
+	if scheme == "http" then names = { "http_proxy", "all_proxy", "ALL_PROXY" } end
+	for _, name in ipairs(names) do
+		local value = settings.variable(name)
+		local kind = value and value:match "^%a[%w+.-]*://" or ""
+		if value then return ("%s is %s%s"):format(name, kind, value:sub(#kind + 1):match "[^@]*$") end
+	end
+end
+
 -- What came back --------------------------------------------------------------------------------
 
 -- The beginning of a text from outside, for a message: one line of UTF-8; secrets go before it is cut.
@@ -183,6 +199,8 @@ local function attempt(call, keys)
 	response, why, code = send(call, endpoint, keys)
 	if response then return conclude(call, response, keys) end
 	local message = ("%s%s: %s"):format(call.what, place(call), why)
+	local proxy = PASSES[code] and proxy_of(endpoint.url)
+	if proxy then message = ("%s (%s)"):format(message, proxy) end
 	return { message = message, code = code, retry = PASSES[code] and "transient" or nil }
 end
 

@@ -8,8 +8,13 @@ local keys = {}
 local TOKEN_MOST = 1 << 16 -- bytes
 local SHOWN = 200 -- bytes of what a source says itself
 
-local function sound(value, longest)
-	return type(value) == "string" and #value <= longest and value:find "^[!-~]+$" ~= nil
+-- What is wrong with one of them; it is not shown.
+local function wrong(what, value, longest)
+	if value == nil or value == json.null or value == "" then return what .. " is missing" end
+	if type(value) ~= "string" or #value > longest or value:find "[^!-~]" then
+		local blank = type(value) == "string" and value:find "%s" and ": there is a blank or the end of a line in it" or ""
+		return ("%s is there but malformed%s"):format(what, blank)
+	end
 end
 
 -- o: {access_key, secret_key, token, expires = ISO 8601 | nil}; source: for messages, such as "the environment"
@@ -19,9 +24,9 @@ function keys.make(source, o)
 	for _, secret in ipairs { o.secret_key, token } do
 		if type(secret) == "string" then log.secret(secret) end
 	end
-	if not sound(o.access_key, 128) or not sound(o.secret_key, 256) or token and not sound(token, TOKEN_MOST) then
-		return nil, ("credentials from %s: access key, secret key or token is missing or is none"):format(source), "auth"
-	end
+	local problem = wrong("the access key", o.access_key, 128) or wrong("the secret key", o.secret_key, 256)
+		or token and wrong("the token", token, TOKEN_MOST)
+	if problem then return nil, ("credentials from %s: %s"):format(source, problem), "auth" end
 	local expires = type(o.expires) == "string" and clock.parse(o.expires) or nil
 	if o.expires ~= nil and o.expires ~= json.null and not expires then
 		return nil, ("credentials from %s: their end is no time"):format(source), "parse"

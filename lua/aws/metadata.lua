@@ -15,6 +15,8 @@ local LIMIT = 1 << 20 -- bytes of an answer
 local DOCUMENT = "/latest/dynamic/instance-identity/document"
 local HOPS = "the answer may not travel further than the instance's hop limit allows, and a container "
 	.. "is one hop away: raise it to 2 (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)"
+local DISABLED = "it is disabled for this instance, or something in between refuses it: enable it "
+	.. "(aws ec2 modify-instance-metadata-options --http-endpoint enabled)"
 local WHERE = "only a machine on EC2 has this service, and only where it is switched on "
 	.. "(AWS_EC2_METADATA_SERVICE_ENDPOINT names another)"
 
@@ -120,7 +122,8 @@ local function conclude(response)
 	local status = response.status
 	if status == 200 then return response.body end
 	if status == 404 then return nil, "there is no such thing here", "missing" end
-	return nil, ("status %d"):format(status), status == 403 and "denied" or status == 429 and "throttled" or "http"
+	if status == 403 then return nil, "status 403: " .. DISABLED, "denied" end
+	return nil, ("status %d"):format(status), status == 429 and "throttled" or "http"
 end
 
 local function get(path)
@@ -143,6 +146,7 @@ end
 
 local fly = task.shared(function(path)
 	local text, why, code = get(path)
+	if code == "usage" then return nil, why, code end -- a setting, which names itself
 	if not text then return nil, ("metadata %s: %s"):format(path, why), code end
 	known[path] = text
 	return text

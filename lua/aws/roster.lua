@@ -1,5 +1,6 @@
 -- roster.lua - puts what EC2 and Auto Scaling said together into one list of machines, and says
 -- whether that is proven to be all of them.  Pure.
+local check = require "check"
 local groups = require "aws.groups"
 local instances = require "aws.instances"
 
@@ -15,6 +16,7 @@ local VALUES = 200 -- of one filter, the most that EC2 takes
 ---@field known table[]     whom EC2 knows of those that were asked for by id
 ---@field group {desired: integer?, lifecycle: table<string, string>}?  of a selection by group
 ---@field tags table<string, string>?  of a selection by tags
+---@field name string?       of the group
 
 local function has_tags(machine, tags)
 	for key, value in pairs(tags) do
@@ -29,16 +31,34 @@ local function belongs(part, machine)
 	return part.tags ~= nil and has_tags(machine, part.tags)
 end
 
+-- The state of a machine that belongs to the selection, or that EC2 took for one of it.
 local function state_in(part, machine)
 	if not part.group then return machine.state end
 	return groups.state(machine.state, part.group.lifecycle[machine.id])
 end
 
+-- What keeps a machine that runs out of the selection.
+local function why_leaving(part, machine, regions)
+	if part.group then
+		local word = part.group.lifecycle[machine.id]
+		if word then return ("is %s in the group %s"):format(word, part.name) end
+		return ("is not in the group %s of %s"):format(part.name, part.region)
+	end
+	for _, key in ipairs(check.sorted(part.tags or {})) do
+		local has, wanted = machine.tags[key], part.tags[key]
+		if not has then return ("has no tag %s = %q"):format(key, wanted) end
+		if has ~= wanted then return ("has the tag %s = %q, and %q is asked for"):format(key, has, wanted) end
+	end
+	return ("is in %s, and only %s is asked"):format(part.region, table.concat(regions, ", "))
+end
+
 -- Adds a region's machines -> what shows that some are missing, nil when nothing does
-local function add(list, part)
+local function add(list, part, regions)
 	local doubt
 	local function take(machine, state)
 		if list.by_id[machine.id] then return end
+		local runs = machine.state == "live" or machine.state == "booting"
+		if state == "leaving" and runs then machine.why = why_leaving(part, machine, regions) end
 		machine.state, list.by_id[machine.id] = state, machine
 		table.insert(list.instances, machine)
 	end
@@ -112,7 +132,11 @@ end
 ---@return table
 function roster.of(o)
 	local list, doubt = { instances = {}, by_id = {} }, nil
-	for _, part in ipairs(o.parts) do doubt = add(list, part) or doubt end
+	local regions = {}
+	for _, part in ipairs(o.parts) do
+		if part.group or part.tags then table.insert(regions, part.region) end
+	end
+	for _, part in ipairs(o.parts) do doubt = add(list, part, regions) or doubt end
 	doubt = doubt or without_address(list.instances)
 	return {
 		self = o.self, instances = list.instances, desired = desired(o.parts), complete = not doubt, why = doubt,

@@ -125,7 +125,7 @@ local function read(o, here, where, ids, deadline)
 		return groups.read { name = here.group, region = where, deadline = deadline }
 	end)
 	if not got then return nil, why, code end
-	return { region = where, selected = got[1], known = got[2], group = got[3] or nil, tags = o.tags }
+	return { region = where, selected = got[1], known = got[2], group = got[3] or nil, name = here.group, tags = o.tags }
 end
 
 local function holds(part, id)

@@ -52,9 +52,9 @@ end
 
 function rows.row_8_leaving(f)
 	local mine = facts.myself(f.inventory)
-	if mine and mine.state == "leaving" then
-		return plan.wait("the provider says that this machine is leaving")
-	end
+	if not mine or mine.state ~= "leaving" then return end
+	if mine.why then return plan.wait(("this machine %s, so it joins nothing"):format(mine.why)) end
+	return plan.wait("the provider says that this machine is leaving")
 end
 
 function rows.row_9_resume(f)

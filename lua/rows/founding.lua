@@ -34,7 +34,8 @@ end
 
 local function unfounded(f)
 	local waiting = those(f, function(instance)
-		return (instance.state == "leaving" or instance.state == "unknown") and "is " .. instance.state .. " for the provider"
+		if instance.state ~= "leaving" and instance.state ~= "unknown" then return end
+		return instance.why or "is " .. instance.state .. " for the provider"
 	end)
 	if waiting then
 		return plan.wait("no cluster is founded while a machine is leaving or in a state unknown", { waiting_for = waiting })

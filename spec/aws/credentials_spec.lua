@@ -85,7 +85,11 @@ describe("aws.credentials", function()
 
 		it("cannot bring lines of their own into a request", function()
 			env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY, env.AWS_SESSION_TOKEN = "AKENV", "secret-of-AKENV", "a\nb"
-			fails("auth", "the environment")
+			fails("auth", "the environment", "the token is there but malformed: there is a blank or the end of a line in it")
+			env.AWS_SECRET_ACCESS_KEY = "secret-of-AKENV\n"
+			fails("auth", "the environment", "the secret key is there but malformed: there is a blank or the end of a line in it")
+			env.AWS_ACCESS_KEY_ID = ("A"):rep(129)
+			fails("auth", "the access key is there but malformed")
 		end)
 	end)
 

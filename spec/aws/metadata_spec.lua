@@ -142,7 +142,7 @@ describe("aws.metadata", function()
 	it("tells what is missing from what is forbidden and from what broke", function()
 		service:say(token { body = "T" }, page("/denied", { status = 403 }), page("/many", { status = 429 }), page("/broken", { status = 500 }))
 		fails("/none", "missing")
-		fails("/denied", "denied", "403")
+		fails("/denied", "denied", "403", "disabled", "--http-endpoint enabled")
 		fails("/many", "throttled")
 		fails("/broken", "http", "500")
 	end)
@@ -163,6 +163,8 @@ describe("aws.metadata", function()
 		env.AWS_EC2_METADATA_SERVICE_ENDPOINT, env.AWS_METADATA_SERVICE_TIMEOUT = nil, nil
 		env.AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE = "IPv5"
 		fails(ID, "usage", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv5")
+		env.AWS_PROFILE = "nobody"
+		assert.matches('^AWS_PROFILE: no profile "nobody"', (select(2, metadata.get(ID))))
 		assert.same({}, service:asked())
 	end)
 

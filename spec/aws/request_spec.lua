@@ -7,6 +7,7 @@ local task = require "task"
 
 describe("aws.request", function()
 	local here, service, request, clock, restore, env, pauses
+	local http_request = http.request
 	setup(function()
 		here = scratch.new()
 		service = fake.start(here.dir)
@@ -26,7 +27,7 @@ describe("aws.request", function()
 		task.sleep = function(seconds) pauses[#pauses + 1], slept = seconds, slept + seconds end
 	end)
 	after_each(function()
-		task.sleep, task.now = nil, nil -- core.task's again
+		task.sleep, task.now, http.request = nil, nil, http_request -- core.task's again
 		restore()
 	end)
 
@@ -70,16 +71,29 @@ describe("aws.request", function()
 	end)
 
 	it("goes through the environment's proxy, and trusts the authorities that it names", function()
-		local real, asked = http.request, nil
+		local asked
 		http.request = function(o)
 			asked = o
 			return nil, "no route", "usage"
 		end
 		env.AWS_ENDPOINT_URL, env.AWS_CA_BUNDLE = nil, "/ca.pem"
 		local why = fails("usage", ask {})
-		http.request = real
 		assert.same({ "https://ec2.eu-west-1.amazonaws.com/", true, "/ca.pem" }, { asked.url, asked.proxy, asked.tls.ca })
 		assert.equal("ec2 DescribeTags in eu-west-1: no route", why)
+	end)
+
+	it("names a proxy that does not answer, without its password", function()
+		http.request = function() return nil, "connection refused", "refused" end
+		env.AWS_ENDPOINT_URL = nil
+		local function why()
+			return (select(2, ask { deadline = task.now() + 0.2 }))
+		end
+		for value, shown in pairs { ["http://me:pass@word@proxy.example:3128"] = "http://proxy.example:3128", ["me:word@proxy.example:3128"] = "proxy.example:3128" } do
+			env.https_proxy = value
+			assert.equal(("ec2 DescribeTags in eu-west-1: connection refused (https_proxy is %s)"):format(shown), why())
+		end
+		env.no_proxy = "example.com, .amazonaws.com"
+		assert.equal("ec2 DescribeTags in eu-west-1: connection refused", why())
 	end)
 
 	it("tries again what may pass, with pauses at random that grow", function()
@@ -252,7 +266,7 @@ describe("aws.request", function()
 	end
 
 	it("asks no other host than the endpoint's, whatever is given as a path or a bucket", function()
-		local real, asked = http.request, {}
+		local asked = {}
 		http.request = function(o)
 			table.insert(asked, o.url)
 			return nil, "no route", "usage"
@@ -272,7 +286,6 @@ describe("aws.request", function()
 			o.service = "s3"
 			request(o)
 		end
-		http.request = real
 		assert.same({ "https://my-bucket.s3.eu-west-1.amazonaws.com//evil.example/x", "https://my-bucket.s3.eu-west-1.amazonaws.com/@evil.example/x",
 			"https://s3.eu-west-1.amazonaws.com/evil.example/x" }, asked)
 	end)

@@ -99,6 +99,24 @@ describe("a list of machines", function()
 		{ "without addresses where they are not needed", { parts = { { region = "here", known = {}, group = group "a b=Standby",
 			selected = { machine "a", machine("b", "live", { addresses = {} }), machine("c", "dead", { addresses = {} }) } } } }, "a:live b:unknown c:dead" },
 	}
+	it("says what keeps a machine out that runs", function()
+		local function why(part, name)
+			part.region, part.name, part.selected, part.known = part.region or "here", "etcd", machines(part.selected or ""), machines(part.known or "", part.more)
+			local parts = { part, part.elsewhere }
+			for _, one in ipairs(assert(inventory.make(seen { parts = parts })).instances) do
+				if one.id == id(name) then return one.why end
+			end
+		end
+		assert.equal("is not in the group etcd of here", why({ known = "a", selected = "b", group = group "b" }, "a"))
+		assert.equal("is Terminating:Wait in the group etcd", why({ selected = "a b", group = group "a b=Terminating:Wait" }, "b"))
+		assert.equal('has no tag role = "etcd"', why({ known = "a", tags = { role = "etcd" } }, "a"))
+		assert.equal('has the tag role = "web", and "etcd" is asked for',
+			why({ known = "a", more = { tags = { a = "b", role = "web" } }, tags = { a = "b", role = "etcd" } }, "a"))
+		assert.equal("is in there, and only here is asked", why({ selected = "b", tags = { role = "etcd" },
+			elsewhere = { region = "there", selected = {}, known = machines "a" } }, "a"))
+		assert.is_nil(why({ selected = "a b:leaving", group = group "ab" }, "b"))
+	end)
+
 	for _, case in ipairs(whole) do
 		it("is complete: one " .. case[1], function()
 			local list = seen(case[2])
