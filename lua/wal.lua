@@ -47,16 +47,17 @@ local function message(s)
 	return fields
 end
 
--- Records of one segment: an iterator of {type, data}.  It ends at the zeros that etcd puts
--- there beforehand, at the end of the file, or at a record that was being written.
-local function records(file, size)
+-- Records in the first bytes of one segment: an iterator of {type, data}.  It ends at the zeros that
+-- etcd puts there beforehand, at the end of these bytes, or at a record that was being written.
+local function records(file, left)
 	return function()
 		local head = file:read(8)
 		if not head or #head < 8 then return end
 		local field = string.unpack("<i8", head)
 		local length = field & 0xffffffffffffff
 		local padding = field < 0 and (field >> 56) & 7 or 0
-		if length == 0 or length + padding > size then return end
+		left = left - 8 - length - padding
+		if length == 0 or left < 0 then return end
 		local body = file:read(length + padding)
 		if not body or #body < length + padding then return end
 		local fields = message(body:sub(1, length))
@@ -121,12 +122,12 @@ function wal.segment(file, size)
 end
 
 -- (file, size) of a segment through f -> what f says | nil, message
-local function with_segment(path, f)
+local function with_segment(path, f, size)
 	local stat, why = fs.stat(path)
 	if not stat then return nil, why end
 	local file <close>, problem = io.open(path, "rb")
 	if not file then return nil, problem end
-	local result, reason = f(file, stat.size)
+	local result, reason = f(file, size or stat.size)
 	if not result then return nil, path .. ": " .. reason end
 	return result
 end
@@ -214,10 +215,13 @@ local function segment_extent(file, size)
 end
 
 -- How far a log goes, whether etcd runs on it or not -> {term, index, committed} | nil, message
+-- What stands behind the sound part of the newest segment, etcd throws away as it starts.
 function wal.extent(dir, names)
 	local found = {}
 	for i = #names, 1, -1 do
-		local here, why = with_segment(dir .. "/" .. names[i], segment_extent)
+		local path = dir .. "/" .. names[i]
+		local sound = i == #names and core.sound { path }
+		local here, why = with_segment(path, segment_extent, sound and sound.offset)
 		if not here then return nil, why end
 		found.term, found.index = here.term, here.index
 		found.committed = found.committed or here.committed

@@ -155,7 +155,7 @@ static bool next_varint(struct segment *g, uint64_t *value)
 	return false;
 }
 
-/* One field of a record.  Of another wire type than it should be, it is one of those unknown. Where
+/* One field of a record.  Of another wire type than it should be, it is one of those unknown; where
  * it goes on behind the end of the record, nothing is left: that too etcd takes for a cut. */
 static bool read_field(struct segment *g, struct record *r, uint32_t before)
 {
