@@ -2,10 +2,10 @@
 -- and a running etcd.
 local log = require "core.log"
 local act = require "act"
-local calling = require "calling"
 local config = require "config"
 local datadir = require "datadir"
 local identity = require "identity"
+local look = require "look"
 local output = require "output"
 local program = require "program"
 local register = require "register"
@@ -85,7 +85,7 @@ end
 -- Done, or never returns where something is to be executed.
 -- nil, message, code: with "missing" what is missing may still turn up.
 function handover.give(run, plan, f, permit)
-	calling.stop(run)
+	look.stop(run)
 	local made, why, code = configuration(run, plan, f, permit)
 	if not made then return nil, why, code end
 	local ok, problem = output.write(made, run.policy.output)

@@ -54,10 +54,14 @@ function look.begin(policy, state, o)
 		thorough = o.thorough, journal = state:journal(), list = {}, roll_call = rollcall.new(), history = {},
 		login = login.new(policy.etcd, client_tls(policy.etcd.tls)),
 	}
-	return setmetatable(run, { __close = function()
-		calling.stop(run)
-		if run.asking then run.asking:cancel() end
-	end })
+	return setmetatable(run, { __close = look.stop })
+end
+
+-- Nobody is answered, and the provider not waited for any more.
+function look.stop(run)
+	calling.stop(run)
+	if run.asking then run.asking:cancel() end
+	run.asking = nil
 end
 
 -- What this machine's disk holds now -> DataDir

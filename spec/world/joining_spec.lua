@@ -203,6 +203,14 @@ describe("joining", function()
 		w:must_get("d", "k", "v")
 	end)
 
+	world.it("J3 a claimed slot starts though the provider hangs, and leaves no question to it behind", function(w)
+		w:founded "a b c"
+		w:list { "a", "b", "c", "d", desired = 4 }
+		assert.equal(0, (w:ends("d", { "--no-exec" })))
+		w:boot("d", { policy = { discover = "command { \"sleep\", \"600\", timeout = 600 }" } })
+		w:converge "a b c d"
+	end)
+
 	world.it("J12 intact data and a working cluster: nobody waits for the cloud", function(w)
 		w:founded "a b c"
 		local before = w:members("a").ids
